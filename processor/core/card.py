@@ -1,0 +1,64 @@
+"""Cards: the account number as a type that never prints itself, and the token that stands for it.
+
+A :class:`Pan` lives only inside ``wire/``: it becomes a :class:`CardReference` there, and nothing behind ``wire/``
+ever holds the number again.
+"""
+
+from dataclasses import dataclass
+
+
+class Pan:
+    """A primary account number; ``str``, ``repr`` and formatting show it masked, :meth:`clear` alone gives the digits.
+
+    The mask keeps the first six and the last four digits (PCI DSS 3.4.1 allows at most the BIN and the last four).
+    """
+
+    __slots__ = ("_digits",)
+
+    def __init__(self, digits: str) -> None:
+        self._digits = digits
+
+    def clear(self) -> str:
+        """Return the digits themselves; call it only to tokenise or to encode an answer to the host that sent them."""
+        return self._digits
+
+    @property
+    def last_four(self) -> str:
+        """The last four digits, which may be kept for statements."""
+        return self._digits[-4:]
+
+    def __repr__(self) -> str:
+        if len(self._digits) < 13:
+            return "Pan(****)"
+        return f"Pan({self._digits[:6]}{'*' * (len(self._digits) - 10)}{self._digits[-4:]})"
+
+    __str__ = __repr__
+
+    def __format__(self, _spec: str) -> str:
+        return repr(self)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Pan) and other._digits == self._digits
+
+    def __hash__(self) -> int:
+        return hash(self._digits)
+
+    def __reduce__(self) -> str | tuple[object, ...]:
+        msg = "a Pan is never serialised; tokenise it"
+        raise TypeError(msg)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CardReference:
+    """What stands for a card behind ``wire/``.
+
+    ``token`` is the 32 bytes of HMAC-SHA-256 over the number under the key named ``key_id``;
+    ``alternates`` are the tokens under the other live keys, tried when a key was rotated since the card was enrolled.
+    ``last_four`` and ``product`` may be kept for statements; ``product`` is None where no card range is known.
+    """
+
+    token: bytes
+    key_id: str
+    last_four: str
+    product: str | None
+    alternates: tuple[bytes, ...] = ()

@@ -1,0 +1,88 @@
+"""One card message as the decision sees it: tokenised, typed, independent of any dialect.
+
+``wire/`` builds it from bytes; ``flow/`` stores it as JSON and builds it again for a replay.
+It holds no account number, track, PIN block or card verification value, by type.
+"""
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from enum import IntEnum
+
+from processor.core.card import CardReference
+from processor.core.money import Money
+
+
+class MessageKind(IntEnum):
+    """What a message does to a purchase; the number orders messages of one transmission time, never by arrival."""
+
+    NETWORK_MANAGEMENT = 0
+    AUTHORIZATION = 10
+    FINANCIAL = 20
+    PRESENTMENT = 30
+    REVERSAL = 40
+    PRESENTMENT_REVERSAL = 50
+
+
+class Direction(IntEnum):
+    """The message function (third digit of the MTI, ISO 8583:1987 4.1, :1993 4.1)."""
+
+    REQUEST = 0
+    RESPONSE = 1
+    ADVICE = 2
+    ADVICE_RESPONSE = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CardMessage:
+    """One decoded and tokenised card message or clearing record.
+
+    ``message_id`` is 16 bytes: three of the day, thirteen of BLAKE2 over the identity fields.
+    ``content`` is 16 bytes over what the message says, volatile fields and the card number left out, to tell a repeat
+    from another message that claims the same identity.
+    ``transmitted_at`` is aware UTC; ``local_date`` is the purchase's date at the card acceptor, None where absent.
+    ``amount`` is DE4/DE49, ``billing`` DE6/DE51; ``replacement`` is what remains after a partial reversal (DE95),
+    in the transaction currency, with ``replacement_billing`` in the billing currency.
+    ``trace`` names the message for those that refer to it: ``MMDDhhmmss`` (DE7), DE11, DE32 joined; ``original_trace``
+    names the message this one refers to, in the same form, None where it refers to none.
+    ``clearing_part`` is (sequence, count) of a presentment in several parts.
+    ``credit`` is true where the processing code pays the holder (ISO 8583 processing codes 20-29: refunds).
+    ``oddities`` lists what was odd in fields the decision does not need.
+    """
+
+    message_id: bytes
+    content: bytes
+    bank: str
+    dialect: str
+    mti: str
+    kind: MessageKind
+    direction: Direction
+    card: CardReference | None
+    transmitted_at: datetime
+    processing_code: str = ""
+    credit: bool = False
+    amount: Money | None = None
+    billing: Money | None = None
+    replacement: Money | None = None
+    replacement_billing: Money | None = None
+    local_date: date | None = None
+    trace_number: str = ""
+    trace: str = ""
+    original_trace: str | None = None
+    lifecycle_id: str = ""
+    retrieval_reference: str = ""
+    approval_code: str = ""
+    response_code: str = ""
+    acquirer: str = ""
+    forwarder: str = ""
+    terminal: str = ""
+    acceptor: str = ""
+    acceptor_name: str = ""
+    mcc: str = ""
+    entry_mode: str = ""
+    condition_code: str = ""
+    function_code: str = ""
+    acquirer_reference: str = ""
+    clearing_file: str = ""
+    record_number: int | None = None
+    clearing_part: tuple[int, int] | None = None
+    oddities: tuple[str, ...] = ()

@@ -1,0 +1,1 @@
+"""Nightly settlement between banks, retailers and the programme owner."""
