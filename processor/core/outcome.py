@@ -20,11 +20,13 @@ class Reason(IntEnum):
     """Why: 1-39 accepted, 40-59 parked, 60-79 rejected, 80-99 unavailable."""
 
     EARNED = 1
-    """What the purchase is granted changed: miles or a discount were promised, posted or taken back."""
+    """What the purchase is granted rose, or what was promised became posted."""
     NETWORK_MANAGEMENT = 2
     """Sign-on, echo or sign-off: answered, nothing booked."""
     QUOTED = 3
     """An inline request: the answer is an estimate, nothing is booked but a reservation of capped headroom."""
+    TAKEN_BACK = 4
+    """What the purchase was granted fell: reversed, refunded, cleared for less."""
     DECLINED = 10
     """The host declined; a declined purchase earns nothing."""
     UNDECIDED = 11

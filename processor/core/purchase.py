@@ -36,7 +36,8 @@ class Event:
     """What one message contributes to a purchase, kept with the purchase for every later fold.
 
     ``at`` is the transmission time in seconds since 1970 UTC.
-    ``trace`` groups the messages of one authorization: the message's own trace, or that of the original it refers to.
+    ``trace`` groups the messages of one authorization: the message's own trace, or that of the original it refers to;
+    a refund keeps its own, because several refunds may refer to one original.
     Amounts are never negative; ``credit`` turns their meaning round.
     ``part`` is (sequence, count) of a presentment in several parts.
     """
@@ -131,7 +132,7 @@ def event_of(message: CardMessage, link: Link, product: str) -> Event:
         at=int(message.transmitted_at.timestamp()),
         kind=message.kind,
         effect=effect_of(message, link.financial),
-        trace=message.original_trace or message.trace,
+        trace=message.trace if message.credit else message.original_trace or message.trace,
         credit=message.credit,
         amount=message.amount,
         billing=billing,
@@ -233,10 +234,10 @@ def _amounts(ordered: Sequence[Event], counted: frozenset[Effect], *, billing: b
     """
     groups = _grouped(ordered, counted, billing=billing)
     finals = [groups.left(money, trace) for trace, money in groups.final.items()]
-    credits = [groups.left(money, trace) for trace, money in groups.credited.items()]
+    credited = [groups.left(money, trace) for trace, money in groups.credited.items()]
     held = _totals(groups.left(money, trace) for trace, money in groups.authorized.items() if trace not in groups.final)
     posted = _totals([money for _, money in groups.presented] or finals)
-    refunded = _totals(groups.refunded or credits)
+    refunded = _totals(groups.refunded or credited)
     closed = _is_complete([event for event, _ in groups.presented]) or any(money.amount_minor for money in finals)
     return tuple(
         Amounts(

@@ -1,0 +1,276 @@
+"""Deciding one message: fold it into its purchase, and say what it changes.
+
+This is the whole decision in one direction: fold, match, entitle, grant, post.
+It takes values and returns values; ``flow/`` loads what it needs and commits what it says.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date
+
+from processor.core.accrual import Entitled, by_rule_and_unit, entitle
+from processor.core.grant import CounterKey, Grant, regrant, release
+from processor.core.outcome import Reason
+from processor.core.posting import ChargeKey, Posting, charge_postings, charges_due, funder_party, miles_postings
+from processor.core.programme import Benefit, Partner, Programme, Rule
+from processor.core.purchase import Effect, Event, Folded, fold
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Purchase:
+    """All that is kept of one purchase: its events, and what it was granted and charged because of them.
+
+    ``programme`` and ``revision`` are those it was last decided under, None before; ``occurred_on`` is the local date
+    whose periods its grants count in.
+    ``merged_into`` names the purchase that took over its events, None while it stands for itself.
+    """
+
+    id: bytes
+    events: tuple[Event, ...] = ()
+    revision: int | None = None
+    occurred_on: date | None = None
+    partner: str | None = None
+    grants: tuple[Grant, ...] = ()
+    charges: Mapping[ChargeKey, int] = field(default_factory=dict)
+    merged_into: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Award:
+    """A change of what one rule grants a purchase, and the totals after it.
+
+    ``pending_change`` and ``available_change`` are signed; ``grant`` holds the totals; ``cut_by`` is the cap that cut
+    it, None where none did.
+    """
+
+    rule: str
+    benefit: Benefit
+    funder: str
+    grant: Grant
+    pending_change: int
+    available_change: int
+    cut_by: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """What one message changes.
+
+    ``purchase`` is the new state; ``awards`` and ``postings`` are only changes; ``considered`` holds every rule
+    that was weighed, whether it changed anything or not, for the explanation.
+    ``reserve`` is the capped headroom a quote asks to hold.
+    """
+
+    reason: Reason
+    programme: Programme
+    partner: Partner | None
+    purchase: Purchase
+    folded: Folded
+    awards: tuple[Award, ...]
+    considered: tuple[Award, ...]
+    unrated: tuple[str, ...]
+    postings: tuple[Posting, ...]
+    reserve: Mapping[CounterKey, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountTerms:
+    """What a decision needs to know of the account besides the purchase.
+
+    ``programme_at`` returns the revision in force at an instant (seconds since 1970 UTC), None before the first;
+    ``revision_of`` returns a revision by number.
+    ``used`` holds the account's cap counters and is brought up to date by every decision; ``reserved`` is the headroom
+    that unexpired quotes of other purchases hold.
+    """
+
+    bank: str
+    programme_at: Callable[[int], Programme | None]
+    revision_of: Callable[[int], Programme]
+    used: MutableMapping[CounterKey, int]
+    reserved: Mapping[CounterKey, int]
+
+
+def decide(purchase: Purchase, event: Event, terms: AccountTerms, *, quote: bool = False) -> Decision | None:
+    """Fold ``event`` into ``purchase`` and return what changes, or None where no programme was in force then.
+
+    ``quote`` is true for a request on an inline link: it is computed as if approved, and books nothing.
+    """
+    folded = fold((*purchase.events, event), as_if_approved=quote)
+    moment = folded.anchor or event
+    programme = terms.programme_at(moment.at)
+    if programme is None:
+        return None
+    entitled = entitle(programme, folded)
+    if quote:
+        return _quote(purchase, event, programme, entitled, folded, terms)
+    return _book(purchase, event, programme, entitled, folded, terms)
+
+
+def withdraw(purchase: Purchase, survivor: bytes, terms: AccountTerms) -> tuple[Purchase, tuple[Posting, ...]]:
+    """Take back everything a purchase was granted because another one takes over its events.
+
+    Returns the empty purchase that names its survivor, and the postings; the counters are given back.
+    """
+    if purchase.revision is None or purchase.occurred_on is None:
+        return replace(purchase, events=(), merged_into=survivor), ()
+    programme = terms.revision_of(purchase.revision)
+    release(programme, purchase.grants, purchase.occurred_on, purchase.id, terms.used)
+    postings: list[Posting] = []
+    for grant in purchase.grants:
+        rule = programme.rule(grant.rule)
+        if rule.benefit is Benefit.MILES:
+            funder = _funder(programme, rule, purchase.partner, terms.bank)
+            postings.extend(miles_postings(grant, Grant(rule=grant.rule, unit=grant.unit), funder))
+    postings.extend(charge_postings(purchase.charges, {}))
+    return Purchase(id=purchase.id, merged_into=survivor), tuple(postings)
+
+
+def _funder(programme: Programme, rule: Rule, partner: str | None, bank: str) -> str:
+    matched = programme.partners[partner] if partner else None
+    return funder_party(programme, rule.funder, bank=bank, partner=matched)
+
+
+def _regranted(
+    purchase: Purchase, programme: Programme, entitled: Entitled, occurred_on: date, terms: AccountTerms
+) -> tuple[Award, ...]:
+    """Return one award per rule weighed now or granted before, with its change and its totals.
+
+    Where the revision or the date changed, because an earlier event arrived late, the old counters are given back first
+    and the whole grant is asked for anew.
+    """
+    before = {(grant.rule, grant.unit): grant for grant in purchase.grants}
+    asked = before
+    decided_under = (purchase.revision, purchase.occurred_on)
+    if purchase.revision is not None and decided_under != (programme.revision, occurred_on):
+        old = terms.revision_of(purchase.revision)
+        release(old, purchase.grants, purchase.occurred_on or occurred_on, purchase.id, terms.used)
+        asked = {}
+    now = by_rule_and_unit(entitled)
+    partner = entitled.partner.id if entitled.partner else None
+    awards: list[Award] = []
+    for key in {**now, **before}:
+        rule = _rule(key[0], programme, purchase, terms)
+        posted = before.get(key) or Grant(rule=key[0], unit=key[1])
+        grant, cut_by = regrant(
+            programme,
+            asked.get(key) or Grant(rule=key[0], unit=key[1]),
+            now.get(key),
+            occurred_on=occurred_on,
+            purchase_id=purchase.id,
+            used=terms.used,
+            reserved=terms.reserved,
+        )
+        awards.append(
+            Award(
+                rule=rule.id,
+                benefit=rule.benefit,
+                funder=_funder(programme, rule, partner, terms.bank),
+                grant=grant,
+                pending_change=grant.pending - posted.pending,
+                available_change=grant.available - posted.available,
+                cut_by=cut_by,
+            )
+        )
+    return tuple(awards)
+
+
+def _rule(rule_id: str, programme: Programme, purchase: Purchase, terms: AccountTerms) -> Rule:
+    """Return a rule of this revision, or of the one the purchase was granted under before."""
+    try:
+        return programme.rule(rule_id)
+    except KeyError:
+        if purchase.revision is None:
+            raise
+        return terms.revision_of(purchase.revision).rule(rule_id)
+
+
+def _book(
+    purchase: Purchase, event: Event, programme: Programme, entitled: Entitled, folded: Folded, terms: AccountTerms
+) -> Decision:
+    occurred_on = (folded.anchor or event).local_date
+    considered = _regranted(purchase, programme, entitled, occurred_on, terms)
+    partner = entitled.partner.id if entitled.partner else None
+    postings: list[Posting] = []
+    for award in considered:
+        if award.benefit is Benefit.MILES:
+            postings.extend(_miles_of(award, purchase, terms))
+    charges = charges_due(
+        programme, ((award.grant, award.benefit, award.funder) for award in considered), bank=terms.bank
+    )
+    postings.extend(charge_postings(purchase.charges, charges))
+    awards = tuple(award for award in considered if award.pending_change or award.available_change)
+    return Decision(
+        reason=_reason(event, entitled, considered, awards),
+        programme=programme,
+        partner=entitled.partner,
+        purchase=Purchase(
+            id=purchase.id,
+            events=(*purchase.events, event),
+            revision=programme.revision,
+            occurred_on=occurred_on,
+            partner=partner,
+            grants=tuple(award.grant for award in considered if award.grant.entitled or award.grant.granted),
+            charges={key: amount for key, amount in charges.items() if amount},
+        ),
+        folded=folded,
+        awards=awards,
+        considered=considered,
+        unrated=entitled.unrated,
+        postings=tuple(postings),
+        reserve={},
+    )
+
+
+def _miles_of(award: Award, purchase: Purchase, terms: AccountTerms) -> Iterator[Posting]:
+    """Yield a miles award's postings; where the funder changed, the old one is made whole first."""
+    nothing = Grant(rule=award.rule, unit=award.grant.unit)
+    before = next((old for old in purchase.grants if (old.rule, old.unit) == (award.rule, award.grant.unit)), nothing)
+    if before.available and purchase.revision is not None:
+        old = terms.revision_of(purchase.revision)
+        funder = _funder(old, old.rule(award.rule), purchase.partner, terms.bank)
+        if funder != award.funder:
+            yield from miles_postings(before, replace(before, granted=before.pending, available=0), funder)
+            before = replace(before, granted=before.pending, available=0)
+    yield from miles_postings(before, award.grant, award.funder)
+
+
+def _quote(
+    purchase: Purchase, event: Event, programme: Programme, entitled: Entitled, folded: Folded, terms: AccountTerms
+) -> Decision:
+    """Compute what the purchase would be granted if the host approves; only the event is kept and headroom reserved."""
+    used = dict(terms.used)
+    moment = folded.anchor or event
+    considered = _regranted(purchase, programme, entitled, moment.local_date, replace(terms, used=used))
+    reserve = {key: units - terms.used.get(key, 0) for key, units in used.items() if units > terms.used.get(key, 0)}
+    return Decision(
+        reason=Reason.QUOTED,
+        programme=programme,
+        partner=entitled.partner,
+        purchase=replace(purchase, events=(*purchase.events, event)),
+        folded=folded,
+        awards=tuple(award for award in considered if award.pending_change or award.available_change),
+        considered=considered,
+        unrated=entitled.unrated,
+        postings=(),
+        reserve=reserve,
+    )
+
+
+def _reason(event: Event, entitled: Entitled, considered: Sequence[Award], awards: Sequence[Award]) -> Reason:
+    """Return why the message changed what it did; the guards stand in order of precedence."""
+    if awards:
+        gained = any(award.pending_change + award.available_change >= 0 for award in awards)
+        return Reason.EARNED if gained else Reason.TAKEN_BACK
+    if event.effect is Effect.DECLINED:
+        return Reason.DECLINED
+    if event.effect is Effect.REQUESTED:
+        return Reason.UNDECIDED
+    if event.effect is Effect.NONE:
+        return Reason.ACKNOWLEDGED
+    if entitled.reason is not None:
+        return entitled.reason
+    if any(award.cut_by for award in considered):
+        return Reason.CAP_REACHED
+    if not any(award.grant.entitled for award in considered):
+        return Reason.BELOW_ONE_UNIT
+    return Reason.UNCHANGED

@@ -1,0 +1,111 @@
+"""What a purchase is granted: what it is entitled to, as far as the caps allow, in commit order.
+
+A rise of entitled asks the caps for the difference; a fall gives it back to the period it came from.
+Headroom freed later serves later purchases: it never re-opens a purchase that was decided.
+"""
+
+from collections.abc import Mapping, MutableMapping
+from dataclasses import dataclass
+from datetime import date
+
+from processor.core.accrual import Entitlement
+from processor.core.programme import Cap, CapPeriod, Programme
+
+CounterKey = tuple[str, str]
+"""A counter's key: the cap's id and the period it counts, as ``period_of`` names it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grant:
+    """What one rule has granted a purchase, in ``unit``.
+
+    ``available`` is the part of ``granted`` that has cleared and is posted as such; the rest is pending.
+    ``granted`` is at most ``entitled``; all three are negative for a refund that stands alone.
+    """
+
+    rule: str
+    unit: str
+    entitled: int = 0
+    granted: int = 0
+    available: int = 0
+
+    @property
+    def pending(self) -> int:
+        """Granted for what is authorized but has not cleared."""
+        return self.granted - self.available
+
+
+def period_of(cap: Cap, occurred_on: date, purchase_id: bytes) -> str:
+    """Return the name of the period a purchase counts in, under one cap."""
+    match cap.period:
+        case CapPeriod.DAY:
+            return occurred_on.isoformat()
+        case CapPeriod.MONTH:
+            return f"{occurred_on:%Y-%m}"
+        case CapPeriod.YEAR:
+            return f"{occurred_on:%Y}"
+        case CapPeriod.PURCHASE:
+            return purchase_id.hex()
+
+
+def caps_on(programme: Programme, rule: str, unit: str) -> tuple[Cap, ...]:
+    """Return the caps that limit a rule's grants in one unit; a discount cap counts its own currency alone."""
+    return tuple(cap for cap in programme.caps_of_rule.get(rule, ()) if cap.currency in {None, unit})
+
+
+def release(
+    programme: Programme,
+    grants: tuple[Grant, ...],
+    occurred_on: date,
+    purchase_id: bytes,
+    used: MutableMapping[CounterKey, int],
+) -> None:
+    """Give back to the counters everything a purchase's grants took from them under this revision and date."""
+    for grant in grants:
+        _take(caps_on(programme, grant.rule, grant.unit), occurred_on, purchase_id, -max(grant.granted, 0), used)
+
+
+def _take(
+    caps: tuple[Cap, ...], occurred_on: date, purchase_id: bytes, units: int, used: MutableMapping[CounterKey, int]
+) -> None:
+    if units:
+        for cap in caps:
+            key = (cap.id, period_of(cap, occurred_on, purchase_id))
+            used[key] = used.get(key, 0) + units
+
+
+def regrant(
+    programme: Programme,
+    previous: Grant,
+    entitlement: Entitlement | None,
+    *,
+    occurred_on: date,
+    purchase_id: bytes,
+    used: MutableMapping[CounterKey, int],
+    reserved: Mapping[CounterKey, int],
+) -> tuple[Grant, str | None]:
+    """Return the new grant of one rule, and the cap that cut it, if one did.
+
+    ``used`` holds what every counter has granted so far and is brought up to date; ``reserved`` is what quotes of other
+    purchases hold.
+    Only what is granted above zero counts towards a cap.
+    """
+    entitled = entitlement.total if entitlement else 0
+    caps = caps_on(programme, previous.rule, previous.unit)
+    binding: str | None = None
+    if entitled <= previous.entitled:
+        granted = min(previous.granted, entitled)
+    else:
+        wanted = previous.granted + entitled - previous.entitled
+        taken = max(previous.granted, 0)
+        granted = wanted
+        for cap in caps:
+            key = (cap.id, period_of(cap, occurred_on, purchase_id))
+            headroom = max(0, cap.limit - used.get(key, 0) - reserved.get(key, 0))
+            if granted > taken + headroom:
+                granted, binding = taken + headroom, cap.id
+    _take(caps, occurred_on, purchase_id, max(granted, 0) - max(previous.granted, 0), used)
+    cleared = entitlement.cleared if entitlement else 0
+    return Grant(
+        rule=previous.rule, unit=previous.unit, entitled=entitled, granted=granted, available=min(granted, cleared)
+    ), binding

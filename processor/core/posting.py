@@ -1,0 +1,171 @@
+"""Postings: each moves one amount of one unit from one ledger account to another.
+
+``docs/ledger.md`` lists the accounts and templates in the domain's words; ``TEMPLATES`` is the same table as code.
+What is due is always *granted minus posted*: nothing here looks at which message caused it.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Final
+
+from processor.core.grant import Grant
+from processor.core.money import divide
+from processor.core.programme import Benefit, Funder, Partner, Programme
+
+MEMBER_PENDING: Final = "member/pending"
+MEMBER_AVAILABLE: Final = "member/available"
+PROGRAMME_PROMISED: Final = "programme/promised"
+PROGRAMME_ADJUSTED: Final = "programme/adjusted"
+
+
+def party_miles(party: str) -> str:
+    """Return the ledger account of the miles issued at a party's cost."""
+    return f"party/{party}/miles"
+
+
+def party_settlement(party: str) -> str:
+    """Return the ledger account of what a party owes and is owed."""
+    return f"party/{party}/settlement"
+
+
+def party_of(account: str) -> str:
+    """Return the party of a ``party/ID/...`` ledger account."""
+    return account.split("/")[1]
+
+
+class Template(IntEnum):
+    """The posting templates of ``docs/ledger.md``; the numbers are stored and never reused."""
+
+    MILES_PROMISED = 1
+    MILES_PROMISE_RELEASED = 2
+    MILES_ISSUED = 3
+    MILES_CLAWED_BACK = 4
+    MILES_CHARGED = 5
+    MILES_CHARGE_RETURNED = 6
+    DISCOUNT_CHARGED = 7
+    DISCOUNT_RETURNED = 8
+    ADJUSTMENT_GIVEN = 9
+    ADJUSTMENT_TAKEN = 10
+
+
+BETWEEN_PARTIES: Final = frozenset(
+    {Template.MILES_CHARGED, Template.MILES_CHARGE_RETURNED, Template.DISCOUNT_CHARGED, Template.DISCOUNT_RETURNED}
+)
+"""Templates whose postings two parties settle; every other posting stays inside the programme."""
+
+REVERSE_OF: Final = {
+    Template.MILES_PROMISED: Template.MILES_PROMISE_RELEASED,
+    Template.MILES_ISSUED: Template.MILES_CLAWED_BACK,
+    Template.MILES_CHARGED: Template.MILES_CHARGE_RETURNED,
+    Template.DISCOUNT_CHARGED: Template.DISCOUNT_RETURNED,
+    Template.ADJUSTMENT_GIVEN: Template.ADJUSTMENT_TAKEN,
+}
+"""Which template takes back what another gave, with debit and credit exchanged."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Posting:
+    """``amount`` (above zero) of ``unit`` moves from ``debit`` to ``credit``; ``rule`` is empty for charges."""
+
+    template: Template
+    debit: str
+    credit: str
+    unit: str
+    amount: int
+    rule: str
+
+    @property
+    def between_parties(self) -> bool:
+        """Tell whether two parties settle this posting."""
+        return self.template in BETWEEN_PARTIES
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class ChargeKey:
+    """What a purchase's money charges are totalled by: the template that charges, who owes whom, and the currency."""
+
+    template: Template
+    debtor: str
+    creditor: str
+    currency: str
+
+
+def move(template: Template, debit: str, credit: str, unit: str, amount: int, rule: str = "") -> Iterator[Posting]:
+    """Yield the posting of a signed amount: none for zero, the reverse template for a negative one."""
+    if amount > 0:
+        yield Posting(template=template, debit=debit, credit=credit, unit=unit, amount=amount, rule=rule)
+    elif amount < 0:
+        reverse = REVERSE_OF[template]
+        yield Posting(template=reverse, debit=credit, credit=debit, unit=unit, amount=-amount, rule=rule)
+
+
+def funder_party(programme: Programme, funder: Funder, *, bank: str, partner: Partner | None) -> str:
+    """Return the party that pays for a rule's benefit on one purchase.
+
+    A rule funded by the partner always has one: the document's check refuses such a rule without partners.
+    """
+    if funder is Funder.BANK:
+        return bank
+    if funder is Funder.PARTNER and partner is not None:
+        return partner.retailer
+    return programme.owner
+
+
+def miles_postings(before: Grant, after: Grant, funder: str) -> Iterator[Posting]:
+    """Yield the miles postings that turn one grant of a rule into another."""
+    yield from move(
+        Template.MILES_PROMISED,
+        PROGRAMME_PROMISED,
+        MEMBER_PENDING,
+        after.unit,
+        after.pending - before.pending,
+        after.rule,
+    )
+    yield from move(
+        Template.MILES_ISSUED,
+        party_miles(funder),
+        MEMBER_AVAILABLE,
+        after.unit,
+        after.available - before.available,
+        after.rule,
+    )
+
+
+def charges_due(
+    programme: Programme, grants: Iterable[tuple[Grant, Benefit, str]], *, bank: str
+) -> dict[ChargeKey, int]:
+    """Return what each funder owes in all for one purchase, signed, in minor units.
+
+    ``grants`` pairs each grant with its benefit and its funder's party.
+    Miles are priced over the funder's total on the purchase and rounded once; the funder keeps the remainder.
+    """
+    miles: dict[str, int] = {}
+    due: dict[ChargeKey, int] = {}
+    for grant, benefit, funder in grants:
+        if benefit is Benefit.MILES:
+            miles[funder] = miles.get(funder, 0) + grant.available
+        elif funder != bank:
+            key = ChargeKey(template=Template.DISCOUNT_CHARGED, debtor=funder, creditor=bank, currency=grant.unit)
+            due[key] = due.get(key, 0) + grant.available
+    for funder, available in miles.items():
+        price = programme.parties[funder].mile_price
+        if price is None or funder == programme.owner:
+            continue
+        key = ChargeKey(
+            template=Template.MILES_CHARGED, debtor=funder, creditor=programme.owner, currency=price.currency
+        )
+        due[key] = divide(available * price.ratio.numerator, price.ratio.denominator, price.rounding)
+    return due
+
+
+def charge_postings(before: Mapping[ChargeKey, int], after: Mapping[ChargeKey, int]) -> Iterator[Posting]:
+    """Yield the money postings that turn one purchase's charges into others, in a stable order."""
+    for key in sorted({*before, *after}):
+        yield from move(
+            key.template,
+            party_settlement(key.debtor),
+            party_settlement(key.creditor),
+            key.currency,
+            after.get(key, 0) - before.get(key, 0),
+        )
