@@ -1,0 +1,430 @@
+"""Every table, its keys, and what the service role may do with it.
+
+``info`` of a table says three things: ``access`` (what the service role is granted), ``sharded`` (it carries
+``bucket``, which leads its keys and would be its distribution column on Citus), and ``dated`` (it is partitioned by
+month over the column named, whose values begin with their day).
+Facts are append-only: the service role may select and insert them, never update or delete.
+"""
+
+from enum import StrEnum
+from typing import Any, Final
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Date,
+    DateTime,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    SmallInteger,
+    Table,
+    Text,
+)
+from sqlalchemy.dialects.postgresql import JSON
+
+
+class Access(StrEnum):
+    """What the service role is granted on a table."""
+
+    APPEND = "SELECT, INSERT"
+    UPDATE = "SELECT, INSERT, UPDATE"
+    QUEUE = "SELECT, INSERT, UPDATE, DELETE"
+    READ = "SELECT"
+
+
+metadata: Final = MetaData()
+
+
+def _table(name: str, *items: Any, access: Access, sharded: bool = False, dated: str | None = None) -> Table:
+    options: dict[str, Any] = {"info": {"access": access, "sharded": sharded, "dated": dated}}
+    if dated:
+        options["postgresql_partition_by"] = f"RANGE ({dated})"
+    elif access is not Access.APPEND and sharded:
+        options["postgresql_with"] = {"fillfactor": 80}
+    return Table(name, metadata, *items, **options)
+
+
+def _bucket() -> Column[int]:
+    return Column("bucket", SmallInteger, nullable=False)
+
+
+def _time(name: str) -> Column[Any]:
+    return Column(name, DateTime(timezone=True), nullable=False)
+
+
+def _text(name: str) -> Column[str]:
+    return Column(name, Text, nullable=False)
+
+
+def _binary(name: str) -> Column[bytes]:
+    return Column(name, LargeBinary, nullable=False)
+
+
+installation = _table(
+    "installation",
+    Column("id", SmallInteger, CheckConstraint("id = 1"), primary_key=True, autoincrement=False),
+    Column("bucket_count", SmallInteger, nullable=False),
+    _time("created_at"),
+    access=Access.READ,
+)
+
+# Reference data: small, read into a snapshot, never written inside a card transaction.
+
+reference_version = _table(
+    "reference_version",
+    Column("id", SmallInteger, CheckConstraint("id = 1"), primary_key=True, autoincrement=False),
+    Column("version", BigInteger, nullable=False),
+    access=Access.UPDATE,
+)
+
+programme_revision = _table(
+    "programme_revision",
+    _text("programme"),
+    Column("revision", Integer, nullable=False),
+    _text("document"),
+    Column("merchants", JSON, nullable=False),
+    _binary("digest"),
+    _time("effective_from"),
+    _time("applied_at"),
+    _text("applied_by"),
+    PrimaryKeyConstraint("programme", "revision"),
+    access=Access.APPEND,
+)
+
+# Directories: keyed by what a message or a card file names, so that any worker finds the account.
+
+card = _table(
+    "card",
+    _binary("token"),
+    _text("key_id"),
+    _text("bank"),
+    _binary("account"),
+    _bucket(),
+    Column("product", Text),
+    _text("last_four"),
+    _text("role"),
+    _text("status"),
+    Column("status_from", Date),
+    Column("predecessor", LargeBinary),
+    _time("updated_at"),
+    PrimaryKeyConstraint("token"),
+    access=Access.UPDATE,
+)
+
+account_reference = _table(
+    "account_reference",
+    _text("bank"),
+    _text("reference"),
+    _binary("account"),
+    _bucket(),
+    PrimaryKeyConstraint("bank", "reference"),
+    access=Access.APPEND,
+)
+
+# The card side: one member's rows share one bucket.
+
+account = _table(
+    "account",
+    _bucket(),
+    _binary("id"),
+    _text("bank"),
+    Column("programme", Text),
+    Column("product", Text),
+    _text("status"),
+    Column("status_from", Date),
+    Column("provisional", Boolean, nullable=False),
+    Column("superseded_by", LargeBinary),
+    Column("pending", BigInteger, nullable=False),
+    Column("available", BigInteger, nullable=False),
+    Column("reservations", JSON),
+    _time("updated_at"),
+    PrimaryKeyConstraint("bucket", "id"),
+    access=Access.UPDATE,
+    sharded=True,
+)
+
+member_profile = _table(
+    "member_profile",
+    _bucket(),
+    _binary("account"),
+    _text("bank_reference"),
+    Column("member_number", Text),
+    Column("opened_on", Date),
+    _time("updated_at"),
+    PrimaryKeyConstraint("bucket", "account"),
+    access=Access.UPDATE,
+    sharded=True,
+)
+
+message = _table(
+    "message",
+    _bucket(),
+    _binary("id"),
+    _binary("account"),
+    _text("bank"),
+    _text("dialect"),
+    _binary("content"),
+    Column("fields", JSON, nullable=False),
+    _time("received_at"),
+    PrimaryKeyConstraint("bucket", "id"),
+    access=Access.APPEND,
+    sharded=True,
+    dated="id",
+)
+
+decision = _table(
+    "decision",
+    _bucket(),
+    _binary("message_id"),
+    Column("attempt", SmallInteger, nullable=False),
+    _binary("account"),
+    Column("purchase_id", LargeBinary),
+    Column("outcome", SmallInteger, nullable=False),
+    Column("reason", SmallInteger, nullable=False),
+    Column("detail", JSON, nullable=False),
+    _time("decided_at"),
+    PrimaryKeyConstraint("bucket", "message_id", "attempt"),
+    access=Access.APPEND,
+    sharded=True,
+    dated="message_id",
+)
+
+message_conflict = _table(
+    "message_conflict",
+    _bucket(),
+    _binary("message_id"),
+    _binary("content"),
+    _binary("account"),
+    Column("fields", JSON, nullable=False),
+    _time("received_at"),
+    PrimaryKeyConstraint("bucket", "message_id", "content"),
+    access=Access.APPEND,
+    sharded=True,
+)
+
+parked = _table(
+    "parked",
+    _bucket(),
+    _binary("message_id"),
+    _binary("account"),
+    Column("reason", SmallInteger, nullable=False),
+    _time("parked_at"),
+    PrimaryKeyConstraint("bucket", "message_id"),
+    Index("parked_by_account", "bucket", "account"),
+    access=Access.QUEUE,
+    sharded=True,
+)
+
+purchase = _table(
+    "purchase",
+    _bucket(),
+    _binary("id"),
+    _binary("account"),
+    Column("state", JSON, nullable=False),
+    _time("updated_at"),
+    PrimaryKeyConstraint("bucket", "id"),
+    access=Access.UPDATE,
+    sharded=True,
+    dated="id",
+)
+
+trace = _table(
+    "trace",
+    _bucket(),
+    _binary("account"),
+    _binary("trace"),
+    _binary("purchase_id"),
+    Column("created_on", Date, nullable=False),
+    PrimaryKeyConstraint("bucket", "account", "trace"),
+    access=Access.UPDATE,
+    sharded=True,
+)
+
+award = _table(
+    "award",
+    _bucket(),
+    _binary("id"),
+    _binary("message_id"),
+    _binary("account"),
+    _binary("purchase_id"),
+    _text("programme"),
+    Column("revision", Integer, nullable=False),
+    _text("rule"),
+    _text("benefit"),
+    Column("partner", Text),
+    _text("funder"),
+    _text("unit"),
+    Column("pending_change", BigInteger, nullable=False),
+    Column("available_change", BigInteger, nullable=False),
+    _time("booked_at"),
+    PrimaryKeyConstraint("bucket", "id"),
+    access=Access.APPEND,
+    sharded=True,
+    dated="id",
+)
+
+posting = _table(
+    "posting",
+    _bucket(),
+    _binary("id"),
+    _binary("message_id"),
+    _binary("account"),
+    _binary("purchase_id"),
+    _text("bank"),
+    _text("programme"),
+    Column("template", SmallInteger, nullable=False),
+    _text("debit"),
+    _text("credit"),
+    _text("unit"),
+    Column("amount", BigInteger, CheckConstraint("amount > 0", name="posting_amount_above_zero"), nullable=False),
+    _text("rule"),
+    Column("between_parties", Boolean, nullable=False),
+    _time("booked_at"),
+    Column("business_date", Date, nullable=False),
+    PrimaryKeyConstraint("bucket", "id"),
+    Index("posting_by_account", "bucket", "account", "id"),
+    access=Access.APPEND,
+    sharded=True,
+    dated="id",
+)
+Index(
+    "posting_to_settle",
+    posting.c.bank,
+    posting.c.programme,
+    posting.c.business_date,
+    postgresql_where=posting.c.between_parties,
+)
+
+limit_counter = _table(
+    "limit_counter",
+    _bucket(),
+    _binary("account"),
+    _text("cap"),
+    _text("period"),
+    Column("used", BigInteger, nullable=False),
+    PrimaryKeyConstraint("bucket", "account", "cap", "period"),
+    access=Access.UPDATE,
+    sharded=True,
+)
+
+# Settlement: a cycle is (bank, programme, business date).
+
+_CYCLE: Final = ("bank", "programme", "business_date")
+
+
+def _cycle_key() -> list[Column[Any]]:
+    return [_text("bank"), _text("programme"), Column("business_date", Date, nullable=False)]
+
+
+cycle = _table(
+    "cycle",
+    *_cycle_key(),
+    _text("state"),
+    _time("opened_at"),
+    Column("closed_at", DateTime(timezone=True)),
+    PrimaryKeyConstraint(*_CYCLE),
+    access=Access.UPDATE,
+)
+
+cycle_posting = _table(
+    "cycle_posting",
+    _bucket(),
+    _binary("posting_id"),
+    *_cycle_key(),
+    PrimaryKeyConstraint("bucket", "posting_id"),
+    Index("cycle_posting_by_cycle", *_CYCLE),
+    access=Access.APPEND,
+    sharded=True,
+    dated="posting_id",
+)
+
+cycle_obligation = _table(
+    "cycle_obligation",
+    *_cycle_key(),
+    _text("debtor"),
+    _text("creditor"),
+    _text("currency"),
+    Column("amount_minor", BigInteger, nullable=False),
+    Column("postings", Integer, nullable=False),
+    PrimaryKeyConstraint(*_CYCLE, "debtor", "creditor", "currency"),
+    access=Access.APPEND,
+)
+
+settlement_file = _table(
+    "settlement_file",
+    *_cycle_key(),
+    _text("party"),
+    Column("sequence", Integer, nullable=False),
+    _text("name"),
+    _text("layout"),
+    Column("size_bytes", BigInteger, nullable=False),
+    _binary("sha256"),
+    Column("record_count", Integer, nullable=False),
+    Column("hash_total", BigInteger, nullable=False),
+    Column("totals", JSON, nullable=False),
+    _time("made_at"),
+    PrimaryKeyConstraint(*_CYCLE, "party"),
+    access=Access.APPEND,
+)
+
+# Intake and operations.
+
+clearing_file = _table(
+    "clearing_file",
+    _text("bank"),
+    _text("file_id"),
+    _binary("sha256"),
+    _text("dialect"),
+    _text("state"),
+    Column("records", Integer, nullable=False),
+    Column("outcomes", JSON, nullable=False),
+    _time("received_at"),
+    Column("completed_at", DateTime(timezone=True)),
+    PrimaryKeyConstraint("bank", "file_id"),
+    access=Access.UPDATE,
+)
+
+undecodable = _table(
+    "undecodable",
+    _binary("id"),
+    _text("bank"),
+    _text("dialect"),
+    _text("source"),
+    Column("length_bytes", Integer, nullable=False),
+    _text("field"),
+    Column("position", Integer, nullable=False),
+    _text("problem"),
+    _binary("digest"),
+    _text("key_id"),
+    _time("received_at"),
+    PrimaryKeyConstraint("id"),
+    access=Access.APPEND,
+)
+
+worker_status = _table(
+    "worker_status",
+    _text("worker"),
+    _time("started_at"),
+    _time("seen_at"),
+    Column("detail", JSON, nullable=False),
+    PrimaryKeyConstraint("worker"),
+    access=Access.QUEUE,
+)
+
+audit = _table(
+    "audit",
+    _binary("id"),
+    _text("actor"),
+    _text("action"),
+    _text("subject"),
+    _text("reason"),
+    Column("detail", JSON, nullable=False),
+    _time("at"),
+    PrimaryKeyConstraint("id"),
+    access=Access.APPEND,
+)
