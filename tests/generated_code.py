@@ -1,5 +1,6 @@
 """Makes ``processor/v1`` from ``proto/``, or checks that what is committed is what the contract gives."""
 
+import os
 import sys
 import tempfile
 from importlib import resources
@@ -14,6 +15,7 @@ COMMITTED = ROOT / "processor" / "v1"
 
 def generate(into: Path) -> None:
     """Write the generated modules and their stubs below ``into``."""
+    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     well_known = resources.files("grpc_tools") / "_proto"
     arguments = [
         "protoc",
