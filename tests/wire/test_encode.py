@@ -1,0 +1,198 @@
+"""Encoding: the golden bytes of every dialect, round trips, and answers that never approve anything."""
+
+# ruff: noqa: SIM300 - The house writes the expected value first.
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from processor.wire.decode import decode
+from processor.wire.dialect import Dialect
+from processor.wire.encode import EncodeFailure, answer_type, encode_answer, encode_message
+from tests.wire.conftest import DIALECTS, GOLDEN, ONLINE, PAN, authorization, presentment
+
+
+def _golden(name: str) -> bytes:
+    return bytes.fromhex((GOLDEN / f"{name}.hex").read_text())
+
+
+@pytest.mark.parametrize("name", ONLINE)
+def test_an_authorization_equals_its_golden_bytes(name: str) -> None:
+    """The bytes of the dialect's authorization are those that were once read by hand."""
+    dialect = DIALECTS[name]
+
+    assert _golden(f"{name}-0120").hex() == encode_message(dialect, "0120", authorization(dialect)).hex()
+
+
+def test_a_presentment_equals_its_golden_bytes(ipm: Dialect) -> None:
+    """The bytes of the clearing dialect's presentment are those that were once read by hand."""
+    fields = presentment(presentment_reversal="R261120", clearing_part="0102")
+
+    assert _golden("ipm93-ebcdic-1240").hex() == encode_message(ipm, "1240", fields).hex()
+
+
+@pytest.mark.parametrize("name", ONLINE)
+def test_an_answer_equals_its_golden_bytes(name: str) -> None:
+    """The answer to the golden authorization is golden too."""
+    dialect = DIALECTS[name]
+
+    answer = encode_answer(dialect, _golden(f"{name}-0120"), award="OC003yesMI003120")
+
+    assert _golden(f"{name}-0130").hex() == answer.hex()
+
+
+@pytest.mark.parametrize(
+    ("asked", "answered"),
+    [
+        ("0100", "0110"),
+        ("0101", "0110"),
+        ("0120", "0130"),
+        ("0121", "0130"),
+        ("0400", "0410"),
+        ("0800", "0810"),
+        ("0110", "0110"),
+        ("0230", "0230"),
+        ("1240", None),
+        ("1644", None),
+    ],
+)
+def test_the_type_of_the_answer(asked: str, answered: str | None) -> None:
+    """A request gets a response, an advice an advice response, a response keeps its type, a notification has none."""
+    assert answered == answer_type(asked)
+
+
+def test_an_answer_repeats_the_request(online: Dialect) -> None:
+    """The host finds what it sent, its award, and nothing that is sensitive."""
+    raw = encode_message(online, "0120", authorization(online))
+
+    answer = decode(online, encode_answer(online, raw, award="OC003yes"))
+
+    request = decode(online, raw)
+    assert "0130" == answer.mti
+    assert request.pan == answer.pan
+    assert {name: value for name, value in request.fields.items() if name in online.echo} == answer.fields
+
+
+def test_an_answer_carries_the_award_and_drops_the_secrets() -> None:
+    """The award stands in its element; track and PIN block do not come back."""
+    dialect = DIALECTS["iso87-ascii"]
+    raw = encode_message(dialect, "0120", authorization(dialect))
+
+    answer = encode_answer(dialect, raw, award="OC003yes", decoded=decode(dialect, raw))
+
+    assert answer.endswith(b"008OC003yes")
+    assert b"=2912" not in answer
+
+
+@pytest.mark.parametrize("mti", ["0100", "0101", "0200", "0110", "0210", "0410"])
+def test_an_answer_never_approves_a_request(online: Dialect, mti: str) -> None:
+    """Without a response code a request, or a response passed on, is answered without one."""
+    raw = encode_message(online, mti, authorization(online, response_code=""))
+
+    assert "response_code" not in decode(online, encode_answer(online, raw, award="")).fields
+
+
+@pytest.mark.parametrize("mti", ["0120", "0121", "0220", "0400", "0420", "0800"])
+def test_an_advice_is_acknowledged(online: Dialect, mti: str) -> None:
+    """Advices, reversals and network management without a response code are answered 00."""
+    raw = encode_message(online, mti, authorization(online, response_code=""))
+
+    assert "00" == decode(online, encode_answer(online, raw, award="")).fields["response_code"]
+
+
+def test_a_response_code_that_came_is_repeated(online: Dialect) -> None:
+    """A decline that the host reports stays a decline."""
+    raw = encode_message(online, "0120", authorization(online, response_code="51"))
+
+    assert "51" == decode(online, encode_answer(online, raw, award="")).fields["response_code"]
+
+
+def test_a_network_answer_has_a_second_bitmap(online: Dialect) -> None:
+    """An echo test's answer repeats element 70, which lives in the second bitmap."""
+    fields = {"transmission_date_time": "1122101530", "trace_number": "1", "network_code": "301"}
+
+    answer = decode(online, encode_answer(online, encode_message(online, "0800", fields), award=""))
+
+    assert "0810" == answer.mti
+    assert "301" == answer.fields["network_code"]
+
+
+def test_a_clearing_record_has_no_answer(ipm: Dialect) -> None:
+    """A notification asks nothing."""
+    with pytest.raises(EncodeFailure, match="1240 has no answer"):
+        encode_answer(ipm, encode_message(ipm, "1240", presentment()), award="")
+
+
+def test_encoding_does_not_change_what_it_is_given(online: Dialect) -> None:
+    """The library writes bitmaps into its document; the caller's fields stay as they were."""
+    fields = authorization(online)
+    before = dict(fields)
+
+    encode_message(online, "0120", fields)
+
+    assert before == fields
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"amount": "1234567890123"}, "4 amount"),
+        ({"amount": "12.5"}, "4 amount"),
+        ({"pan": PAN + "1234"}, "2 pan"),
+        ({"acceptor_name": "\u20ac"}, "43 acceptor_name"),
+        ({"mac": "XY"}, "64 mac"),
+        ({"no_such_name": "1"}, "no_such_name"),
+    ],
+)
+def test_a_value_that_does_not_fit_is_refused(changes: dict[str, str], field: str) -> None:
+    """Nothing is cut to fit; the failure names the element and shows no value."""
+    dialect = DIALECTS["iso87-bcd"]
+
+    with pytest.raises(EncodeFailure) as caught:
+        encode_message(dialect, "0120", authorization(dialect, **changes))
+
+    assert field == caught.value.field
+    assert caught.value.__context__ is None
+    assert next(iter(changes.values())) not in str(caught.value)
+
+
+def test_subelements_overflow_into_the_next_carrier(ipm: Dialect) -> None:
+    """What does not fit the first carrier goes into the second, whole."""
+    fields = presentment(file_id="9" * 600, clearing_part="0102") | {"additional_data_2": "0999001X"}
+
+    decoded = decode(ipm, encode_message(ipm, "1240", {**fields, "presentment_reversal": "R" * 500}))
+
+    assert ("9" * 600, "R" * 500, "0102") == tuple(
+        decoded.fields[name] for name in ("file_id", "presentment_reversal", "clearing_part")
+    )
+
+
+def test_too_many_subelements_are_refused(ipm: Dialect) -> None:
+    """A sub-element that no carrier has room for is not left out silently."""
+    with pytest.raises(EncodeFailure, match="no carrier"):
+        encode_message(ipm, "1240", presentment(file_id="9" * 1000))
+
+
+def _value(dialect: Dialect, name: str) -> st.SearchStrategy[str]:
+    element = dialect.elements[dialect.numbers[name]]
+    least = 1 if element.length_digits else element.length
+    if element.content == "b":
+        return st.binary(min_size=least, max_size=element.length).map(lambda octets: octets.hex().upper())
+    if element.content == "n":
+        return st.text("0123456789", min_size=least, max_size=element.length)
+    alphabet = st.characters(min_codepoint=0x21, max_codepoint=0xFF, exclude_categories=("Cc", "Cf", "Zs"))
+    return st.text(alphabet, min_size=least, max_size=min(element.length, 60))
+
+
+@given(data=st.data())
+def test_what_is_encoded_is_decoded(data: st.DataObject) -> None:
+    """Any kept element's value survives the way to bytes and back, in every dialect."""
+    dialect = DIALECTS[data.draw(st.sampled_from(sorted(DIALECTS)))]
+    names = data.draw(st.sets(st.sampled_from(sorted(dialect.kept & set(dialect.numbers)))))
+    fields = {name: data.draw(_value(dialect, name)) for name in sorted(names)}
+    mti = data.draw(st.sampled_from(sorted(dialect.message_type_bytes)))
+
+    decoded = decode(dialect, encode_message(dialect, mti, fields))
+
+    assert fields == decoded.fields
+    assert mti == decoded.mti
