@@ -1,0 +1,61 @@
+"""Fixtures shared by all tests: a real PostgreSQL, embedded, and a migrated database for each test that asks for one.
+
+Every test process starts its own server below ``/var/tmp``, so that parallel runs do not meet.
+"""
+
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine
+
+from processor.store.embedded import SERVICE_ROLE, EmbeddedDatabase, create_database, drop_database, start_server
+from processor.store.engine import connect
+from processor.store.schema import upgrade
+
+TODAY = date(2026, 11, 20)
+"""The day the tests live in; partitions lie around it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Database:
+    """A migrated database: an engine for the schema owner, one for the service role, and their URLs."""
+
+    owner: Engine
+    service: Engine
+    urls: EmbeddedDatabase
+
+
+@pytest.fixture(scope="session")
+def administrator_url() -> Iterator[str]:
+    """Start a PostgreSQL server for this test process and return its administrator's URL."""
+    folder = Path("/var/tmp/cobrand") / f"test-{os.getpid()}-{secrets.token_hex(4)}"  # noqa: S108 - see embedded.py.
+    yield start_server(folder, settings=("fsync = off", "full_page_writes = off", "max_connections = 60"))
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def template_database(administrator_url: str) -> str:
+    """Migrate one database that every test's database is copied from."""
+    urls = create_database(administrator_url, "template_migrated")
+    owner = connect(urls.owner_url)
+    upgrade(owner, service_role=SERVICE_ROLE, today=TODAY)
+    owner.dispose()
+    return "template_migrated"
+
+
+@pytest.fixture
+def database(administrator_url: str, template_database: str) -> Iterator[Database]:
+    """Give a test a migrated, empty database of its own."""
+    name = f"test_{secrets.token_hex(6)}"
+    urls = create_database(administrator_url, name, template=template_database)
+    owner, service = connect(urls.owner_url), connect(urls.service_url)
+    yield Database(owner=owner, service=service, urls=urls)
+    owner.dispose()
+    service.dispose()
+    drop_database(administrator_url, name)
