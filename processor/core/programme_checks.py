@@ -1,0 +1,324 @@
+"""What must hold between the parts of a programme document that its schema cannot say.
+
+Each check is a generator of errors over one :class:`LocatedDocument`; it reads only values that no earlier error names,
+so that one mistake gives one error.
+It never stops at the first: the document's author sees all of them at once.
+"""
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from decimal import Decimal
+from functools import cache
+from itertools import chain
+from typing import Final
+from zoneinfo import ZoneInfo, available_timezones
+
+import holidays
+from iso4217 import Currency
+
+from processor.core.located_document import DocumentError, LocatedDocument, Path, did_you_mean, shown
+from processor.core.money import exponent
+
+Errors = Iterator[DocumentError]
+
+CURRENCIES: Final = frozenset(entry.code for entry in Currency if entry.exponent is not None)
+"""The ISO 4217 currencies that have a minor unit; metals and test codes have none."""
+
+
+def check_programme(document: LocatedDocument) -> tuple[DocumentError, ...]:
+    """Return every error in what the document means."""
+    return tuple(chain.from_iterable(check(document) for check in _CHECKS))
+
+
+def ids(document: LocatedDocument, *sections: str) -> dict[str, Path]:
+    """Return the identifiers of sections and where each is stated first."""
+    found: dict[str, Path] = {}
+    for section in sections:
+        for path in document.entries(section):
+            identifier = document.get(*path, "id")
+            if isinstance(identifier, str):
+                found.setdefault(identifier, (*path, "id"))
+    return found
+
+
+@cache
+def countries() -> frozenset[str]:
+    """Return the countries whose public holidays are known."""
+    return frozenset(holidays.list_supported_countries(include_aliases=False))
+
+
+def decimal(value: str | int | Decimal) -> Decimal:
+    """Return a number as the document states it, quoted or not; it was never a float."""
+    return Decimal(value)
+
+
+def _check_ids(document: LocatedDocument) -> Errors:
+    owner = [("owner",)] if document.get("owner", "id") is not None else []
+    parties: list[Path] = [*owner, *document.entries("banks"), *document.entries("retailers")]
+    groups: list[list[Path]] = [
+        parties,
+        list(document.entries("card_products")),
+        list(document.entries("partners")),
+        [*document.entries("earning"), *document.entries("discounts")],
+        list(document.entries("caps")),
+    ]
+    for group in groups:
+        first: dict[str, Path] = {}
+        for path in group:
+            identifier = document.get(*path, "id")
+            if identifier is None:
+                continue
+            at = (*path, "id")
+            earlier = first.setdefault(identifier, at)
+            if earlier != at:
+                problem = f"{shown(identifier)} is taken by line {document.position(earlier).line}"
+                yield document.error(at, problem, "write another identifier")
+
+
+def _check_references(document: LocatedDocument) -> Errors:
+    rules: list[Path] = [*document.entries("earning"), *document.entries("discounts")]
+    references: list[tuple[Path, str, tuple[str, ...]]] = [
+        *(((*path, "bank"), "bank", ("banks",)) for path in document.entries("card_products")),
+        *(((*path, "retailer"), "retailer", ("retailers",)) for path in document.entries("partners")),
+        *((item, "partner", ("partners",)) for path in rules for item in document.entries(*path, "partners")),
+        *((item, "card product", ("card_products",)) for path in rules for item in document.entries(*path, "products")),
+        *(
+            (item, "rule", ("earning", "discounts"))
+            for path in document.entries("caps")
+            for item in document.entries(*path, "rules")
+        ),
+    ]
+    known_in = {sections: ids(document, *sections) for _, _, sections in references}
+    for path, what, sections in references:
+        word, known = document.get(*path), known_in[sections]
+        if isinstance(word, str) and word not in known:
+            hint = f"{did_you_mean(word, known)}write the identifier of a {what} of this document"
+            yield document.error(path, f"{shown(word)} is no {what}", hint)
+
+
+def _check_currencies(document: LocatedDocument) -> Errors:
+    parties: list[Path] = [("owner",), *document.entries("banks"), *document.entries("retailers")]
+    stated: list[tuple[Path, bool]] = [((*path, "currency"), False) for path in (*parties, *document.entries("caps"))]
+    for rule in document.entries("earning"):
+        stated += [((*rule, "rate", "per", code), True) for code in document.get(*rule, "rate", "per") or ()]
+    for path, at_key in stated:
+        code = path[-1] if at_key else document.get(*path)
+        if code is not None and path not in document.broken and code not in CURRENCIES:
+            expected = "write an ISO 4217 letter code such as EUR"
+            yield document.error(path, f"{code!r} is no currency", expected, at_key=at_key)
+
+
+def _check_unit(document: LocatedDocument) -> Errors:
+    unit = document.get("miles", "unit")
+    if unit is not None and unit in {entry.code for entry in Currency}:
+        problem = f"{unit!r} is an ISO 4217 code, and miles are no money"
+        yield document.error(("miles", "unit"), problem, "write another code")
+
+
+def _check_times(document: LocatedDocument) -> Errors:
+    stated = document.get("effective_from")
+    if stated is not None:
+        try:
+            instant(stated)
+        except (ValueError, OverflowError):
+            problem, expected = f"{stated!r} is no such time", "write a date and time of the calendar"
+            yield document.error(("effective_from",), problem, expected)
+    for bank in document.entries("banks"):
+        zone = document.get(*bank, "time_zone")
+        if zone is not None and not _is_zone(zone):
+            hint = f"{did_you_mean(zone, available_timezones())}write an IANA time zone such as Europe/Vienna"
+            yield document.error((*bank, "time_zone"), f"{shown(zone)} is no time zone", hint)
+        country = document.get(*bank, "holidays")
+        if country is not None and country != "none" and country not in countries():
+            problem = f"no holidays are known for {country!r}"
+            expected = "write an ISO 3166 country code such as AT, or none for weekends alone"
+            yield document.error((*bank, "holidays"), problem, expected)
+
+
+def instant(text: str) -> datetime:
+    """Return an RFC 3339 time in UTC; raises ``ValueError`` where the calendar has no such time."""
+    return datetime.fromisoformat(text.upper()).astimezone(UTC)
+
+
+@cache
+def _is_zone(key: str) -> bool:
+    try:
+        ZoneInfo(key)
+    except (ValueError, OSError, KeyError):
+        return False
+    return key in available_timezones()
+
+
+def _check_links(document: LocatedDocument) -> Errors:
+    for bank in document.entries("banks"):
+        first: dict[str, Path] = {}
+        for link in document.entries(*bank, "links"):
+            at = (*link, "dialect")
+            dialect = document.get(*at)
+            earlier = first.setdefault(dialect, at)
+            if dialect is not None and earlier != at:
+                problem = f"{dialect!r} is a link already in line {document.position(earlier).line}"
+                yield document.error(at, problem, "keep one link for each dialect of a bank")
+            if document.get(*link, "mode") == "copy" and document.get(*link, "quote_seconds") is not None:
+                problem, expected = "means nothing on a copy link, which never asks", "remove it, or write mode: inline"
+                yield document.error((*link, "quote_seconds"), problem, expected, at_key=True)
+
+
+def _check_card_ranges(document: LocatedDocument) -> Errors:
+    """Refuse a range that begins with another, so that a card number has one product."""
+    claimed: dict[str, Path] = {}
+    beginnings: dict[str, Path] = {}
+    for product in document.entries("card_products"):
+        for path in document.entries(*product, "card_ranges"):
+            digits = document.get(*path)
+            if digits is None:
+                continue
+            prefixes = [digits[:length] for length in range(4, len(digits) + 1)]
+            other = next((claimed[prefix] for prefix in prefixes if prefix in claimed), beginnings.get(digits))
+            if other is not None:
+                problem = f"{digits!r} and {document.get(*other)!r} in line {document.position(other).line} share cards"
+                yield document.error(path, problem, "write ranges of which none begins with another")
+            claimed.setdefault(digits, path)
+            for prefix in prefixes:
+                beginnings.setdefault(prefix, path)
+
+
+def _check_amounts(document: LocatedDocument) -> Errors:
+    """Refuse what the minor unit cannot express: more decimals than a currency or the miles have."""
+    for rule in document.entries("earning"):
+        for code in document.get(*rule, "rate", "per") or ():
+            yield from _check_decimals(document, (*rule, "rate", "per", code), code)
+    decimals = document.get("miles", "decimals")
+    for cap in document.entries("caps"):
+        currency = document.get(*cap, "currency")
+        if currency is not None:
+            yield from _check_decimals(document, (*cap, "amount"), currency)
+        miles = document.get(*cap, "miles")
+        if miles is not None and decimals is not None and _decimals(miles) > decimals:
+            problem = f"{shown(miles)} is no whole number of the smallest mile"
+            yield document.error((*cap, "miles"), problem, f"write at most {decimals} decimals")
+
+
+def _decimals(value: str | int | Decimal) -> int:
+    return max(0, -int(decimal(value).normalize().as_tuple().exponent))
+
+
+def _check_decimals(document: LocatedDocument, path: Path, currency: str) -> Errors:
+    amount = document.get(*path)
+    if amount is not None and currency in CURRENCIES and _decimals(amount) > exponent(currency):
+        problem = f"{shown(amount)} is no whole number of the minor unit of {currency}"
+        yield document.error(path, problem, f"write at most {exponent(currency)} decimals")
+
+
+def _products_of(document: LocatedDocument, rule: Path) -> Iterator[Path]:
+    """Yield the card products a rule covers."""
+    chosen = document.get(*rule, "products")
+    for product in document.entries("card_products"):
+        if chosen == "all" or (isinstance(chosen, list) and document.get(*product, "id") in chosen):
+            yield product
+
+
+def _banks_of(document: LocatedDocument, rule: Path) -> list[Path]:
+    """Return the banks whose cards a rule covers."""
+    wanted = {document.get(*product, "bank") for product in _products_of(document, rule)}
+    return [bank for bank in document.entries("banks") if document.get(*bank, "id") in wanted]
+
+
+def _check_funding(document: LocatedDocument) -> Errors:
+    """Demand a price wherever somebody other than the owner pays for miles, and the name of a partner that pays."""
+    for rule in (*document.entries("earning"), *document.entries("discounts")):
+        funder = document.get(*rule, "funder")
+        if funder == "partner" and document.get(*rule, "partners") == "all":
+            problem = "is the partner, and purchases at no partner match the rule as well"
+            yield document.error((*rule, "funder"), problem, "name the partners, or write bank or owner")
+    for rule in document.entries("earning"):
+        for payer in _payers_of(document, rule):
+            if document.get(*payer, "id") is not None and "mile_price" not in document.get(*payer):
+                problem = f"is {document.get(*payer, 'id')!r} for some purchases, which states no mile_price"
+                line = document.position(payer).line
+                yield document.error((*rule, "funder"), problem, f"write its mile_price at line {line}")
+
+
+def _payers_of(document: LocatedDocument, rule: Path) -> list[Path]:
+    funder = document.get(*rule, "funder")
+    if funder == "bank":
+        return _banks_of(document, rule)
+    chosen = document.get(*rule, "partners")
+    if funder != "partner" or not isinstance(chosen, list):
+        return []
+    partners = [path for path in document.entries("partners") if document.get(*path, "id") in chosen]
+    retailers = {document.get(*path, "retailer") for path in partners}
+    return [path for path in document.entries("retailers") if document.get(*path, "id") in retailers]
+
+
+def _check_rates(document: LocatedDocument) -> Errors:
+    """Demand that a rule on the billing amount rates the currency of every bank whose cards it covers."""
+    for rule in document.entries("earning"):
+        at = (*rule, "rate", "per")
+        rated = document.get(*at)
+        on_billing = (document.get(*rule, "base") or "billing") == "billing"
+        if not isinstance(rated, dict) or not on_billing or any((*at, code) in document.broken for code in rated):
+            continue
+        for bank in _banks_of(document, rule):
+            currency = document.get(*bank, "currency")
+            if currency in CURRENCIES and currency not in rated:
+                problem = f"has no rate for {currency}, in which cards of {document.get(*bank, 'id')!r} are billed"
+                yield document.error(at, problem, f"write a rate for {currency}, or take those cards out of products")
+
+
+def _check_caps(document: LocatedDocument) -> Errors:
+    earning, discounts = ids(document, "earning"), ids(document, "discounts")
+    for cap in document.entries("caps"):
+        caps_miles = document.get(*cap, "miles") is not None
+        for item in document.entries(*cap, "rules"):
+            named = document.get(*item)
+            if caps_miles and named in discounts:
+                expected = "name earning rules, or write amount and currency instead of miles"
+                yield document.error(item, f"{named!r} gives a discount, and the cap counts miles", expected)
+            elif document.get(*cap, "amount") is not None and named in earning:
+                expected = "name discount rules, or write miles instead of amount and currency"
+                yield document.error(item, f"{named!r} gives miles, and the cap counts money", expected)
+            elif caps_miles and named in earning:
+                yield from _check_miles_step(document, cap, earning[named][:-1])
+            elif named in discounts:
+                yield from _check_discount_cap(document, cap, item, discounts[named][:-1])
+
+
+def _check_miles_step(document: LocatedDocument, cap: Path, rule: Path) -> Errors:
+    """Refuse a cap below one step of its rule: it would cut every purchase, which is a slip and no offer."""
+    limit, step = document.get(*cap, "miles"), document.get(*rule, "rate", "miles")
+    if step is not None and decimal(limit) < decimal(step):
+        problem = f"{shown(limit)} is less than one step of {document.get(*rule, 'id')!r}, which gives {shown(step)}"
+        yield document.error((*cap, "miles"), problem, f"write {shown(step, quoted=False)} or more")
+
+
+def _check_discount_cap(document: LocatedDocument, cap: Path, item: Path, rule: Path) -> Errors:
+    """Demand a currency the rule can discount in, and room for the discount on one major unit."""
+    currency, limit, percent = (
+        document.get(*cap, "currency"),
+        document.get(*cap, "amount"),
+        document.get(*rule, "percent"),
+    )
+    if limit is not None and percent is not None and decimal(limit) * 100 < decimal(percent):
+        step = decimal(percent) / 100
+        problem = f"{shown(limit)} is less than the discount of {document.get(*rule, 'id')!r} on 1 {currency or 'unit'}"
+        yield document.error((*cap, "amount"), problem, f"write {step.normalize():f} or more")
+    billed = {document.get(*bank, "currency") for bank in _banks_of(document, rule)}
+    if document.get(*rule, "base") == "billing" and billed and currency not in {None, *billed} and None not in billed:
+        problem = f"{document.get(*item)!r} discounts in {' and '.join(sorted(billed))}, and the cap counts {currency}"
+        yield document.error(item, problem, "write a cap in a currency in which its cards are billed")
+
+
+_CHECKS: Final[tuple[Callable[[LocatedDocument], Errors], ...]] = (
+    _check_ids,
+    _check_references,
+    _check_currencies,
+    _check_unit,
+    _check_times,
+    _check_links,
+    _check_card_ranges,
+    _check_amounts,
+    _check_funding,
+    _check_rates,
+    _check_caps,
+)

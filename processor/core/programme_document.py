@@ -1,0 +1,236 @@
+"""Reading a programme document: YAML text and its merchant file become one compiled revision, or every error in them.
+
+This is how a programme manager's words enter the system; ``cobrand programme`` and ``apply`` go through here alone.
+It takes texts and returns values: the caller reads the files that :func:`merchant_files` names.
+It never lets a rate pass through a float, and never compiles a document that has an error.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from datetime import time
+from decimal import Decimal
+from fractions import Fraction
+from functools import cache
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+import orjson
+
+import schemas
+from processor.core.document_schema import schema_errors
+from processor.core.located_document import DocumentError, LocatedDocument
+from processor.core.located_yaml import locate_yaml
+from processor.core.merchant_file import MerchantList, read_merchants
+from processor.core.money import Rounding, exponent
+from processor.core.programme import (
+    AmountBase,
+    BankCalendar,
+    Benefit,
+    Cap,
+    CapPeriod,
+    CardProduct,
+    Enrolment,
+    FinancialMeaning,
+    Funder,
+    Link,
+    LinkMode,
+    MilePrice,
+    Partner,
+    Party,
+    PartyRole,
+    Programme,
+    Ratio,
+    Rule,
+)
+from processor.core.programme_checks import check_programme, decimal, ids, instant
+
+DEFAULT_PRICE_ROUNDING: Final = Rounding.HALF_EVEN
+DEFAULT_QUOTE_SECONDS: Final = 600
+DEFAULT_WEEKEND: Final = ("saturday", "sunday")
+
+_WEEKDAYS: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+
+
+@cache
+def programme_schema() -> Mapping[str, Any]:
+    """Return the JSON Schema of programme documents, which ships with the code and never changes while it runs."""
+    schema: Mapping[str, Any] = orjson.loads(schemas.read("programme", "programme.schema.json"))
+    return schema
+
+
+def merchant_files(text: str, *, source: str) -> tuple[str, ...]:
+    """Return the names of the merchant files a document refers to, which stand beside it.
+
+    A document that cannot be read, or whose file name is refused, refers to none; :func:`parse_programme` says why.
+    """
+    located = locate_yaml(text, source=source)
+    if not isinstance(located, LocatedDocument):
+        return ()
+    document, _ = _checked(located)
+    name = document.get("merchants", "file")
+    return () if name is None else (name,)
+
+
+def parse_programme(
+    text: str, *, merchants: Mapping[str, str], source: str, revision: int
+) -> Programme | tuple[DocumentError, ...]:
+    """Compile one programme document, or return every error in it and in its merchant file, in reading order.
+
+    ``merchants`` holds the text of each file that :func:`merchant_files` named and the caller could read.
+    ``source`` is the document's name for errors; ``revision`` is the number the compiled revision carries.
+    """
+    located = locate_yaml(text, source=source)
+    if not isinstance(located, LocatedDocument):
+        return located
+    document, errors = _checked(located)
+    errors.extend(check_programme(document))
+    name = document.get("merchants", "file")
+    listed = MerchantList(merchants={}, errors=())
+    if name in merchants:
+        listed = read_merchants(merchants[name], source=name, partners=ids(document, "partners"))
+    elif name is not None:
+        problem, expected = f"{name!r} cannot be read", f"put a readable {name} beside {source}"
+        errors.append(document.error(("merchants", "file"), problem, expected))
+    if errors or listed.errors:
+        return (*sorted(errors, key=lambda error: (error.line, error.column)), *listed.errors)
+    return _programme(document.value, listed, revision)
+
+
+def _checked(located: LocatedDocument) -> tuple[LocatedDocument, list[DocumentError]]:
+    """Check a document against its schema; the one returned knows which of its values are wrong."""
+    found = schema_errors(located, programme_schema())
+    return replace(located, broken=frozenset(path for path, _ in found)), [error for _, error in found]
+
+
+def _programme(value: Mapping[str, Any], listed: MerchantList, revision: int) -> Programme:
+    """Compile a document without errors; from here on nothing is refused."""
+    scale: int = 10 ** value["miles"]["decimals"]
+    banks, excluded = value["banks"], value.get("excluded", {})
+    return Programme(
+        id=value["programme"],
+        name=value["name"],
+        revision=revision,
+        effective_from=instant(value["effective_from"]),
+        unit=value["miles"]["unit"],
+        unit_name=value["miles"]["name"],
+        decimals=value["miles"]["decimals"],
+        owner=value["owner"]["id"],
+        parties={party.id: party for party in _parties(value, scale)},
+        links=tuple(_link(bank["id"], link) for bank in banks for link in bank["links"]),
+        calendars={bank["id"]: _calendar(bank) for bank in banks},
+        products={entry["id"]: _product(entry) for entry in value["card_products"]},
+        partners={entry["id"]: Partner(**entry) for entry in value["partners"]},
+        merchants=listed.merchants,
+        excluded_mccs=frozenset(excluded.get("mccs", ())),
+        excluded_processing_codes=frozenset(excluded.get("processing_codes", ())),
+        rules=(
+            *(_earning(entry, scale) for entry in value["earning"]),
+            *(_discount(entry) for entry in value.get("discounts", ())),
+        ),
+        caps=tuple(_cap(entry, scale) for entry in value.get("caps", ())),
+    )
+
+
+def _parties(value: Mapping[str, Any], scale: int) -> Iterable[Party]:
+    yield _party(value["owner"], PartyRole.OWNER, scale)
+    for bank in value["banks"]:
+        yield _party(bank, PartyRole.BANK, scale)
+    for retailer in value["retailers"]:
+        yield _party(retailer, PartyRole.RETAILER, scale)
+
+
+def _party(entry: Mapping[str, Any], role: PartyRole, scale: int) -> Party:
+    currency: str = entry["currency"]
+    price = None
+    if "mile_price" in entry:
+        price = MilePrice(
+            ratio=_ratio(decimal(entry["mile_price"]) * 10 ** exponent(currency), Decimal(scale)),
+            currency=currency,
+            rounding=Rounding(entry.get("price_rounding", DEFAULT_PRICE_ROUNDING)),
+        )
+    return Party(id=entry["id"], name=entry["name"], role=role, currency=currency, mile_price=price)
+
+
+def _ratio(numerator: Decimal, denominator: Decimal) -> Ratio:
+    """Return a quotient of two exact decimals in lowest terms."""
+    fraction = Fraction(numerator) / Fraction(denominator)
+    return Ratio(numerator=fraction.numerator, denominator=fraction.denominator)
+
+
+def _link(bank: str, entry: Mapping[str, Any]) -> Link:
+    return Link(
+        bank=bank,
+        dialect=entry["dialect"],
+        mode=LinkMode(entry["mode"]),
+        financial=FinancialMeaning(entry["financial"]),
+        answers=entry.get("answers", True),
+        quote_seconds=entry.get("quote_seconds", DEFAULT_QUOTE_SECONDS),
+    )
+
+
+def _calendar(bank: Mapping[str, Any]) -> BankCalendar:
+    weekend = bank.get("weekend", DEFAULT_WEEKEND)
+    return BankCalendar(
+        cut_off=time.fromisoformat(bank["cut_off"]),
+        time_zone=ZoneInfo(bank["time_zone"]),
+        holidays=None if bank["holidays"] == "none" else bank["holidays"],
+        weekend=frozenset(_WEEKDAYS.index(day) + 1 for day in weekend),
+    )
+
+
+def _product(entry: Mapping[str, Any]) -> CardProduct:
+    return CardProduct(
+        id=entry["id"],
+        bank=entry["bank"],
+        name=entry["name"],
+        card_ranges=tuple(entry["card_ranges"]),
+        enrolment=Enrolment(entry["enrolment"]),
+    )
+
+
+def _chosen(choice: str | list[str]) -> frozenset[str]:
+    """Return the identifiers chosen; none stands for all."""
+    return frozenset() if isinstance(choice, str) else frozenset(choice)
+
+
+def _earning(entry: Mapping[str, Any], scale: int) -> Rule:
+    miles = decimal(entry["rate"]["miles"]) * scale
+    return Rule(
+        id=entry["id"],
+        benefit=Benefit.MILES,
+        base=AmountBase(entry.get("base", AmountBase.BILLING)),
+        rates={
+            currency: _ratio(miles, decimal(amount) * 10 ** exponent(currency))
+            for currency, amount in entry["rate"]["per"].items()
+        },
+        rounding=Rounding(entry["rounding"]),
+        funder=Funder(entry["funder"]),
+        partners=_chosen(entry["partners"]),
+        products=_chosen(entry["products"]),
+    )
+
+
+def _discount(entry: Mapping[str, Any]) -> Rule:
+    return Rule(
+        id=entry["id"],
+        benefit=Benefit.DISCOUNT,
+        base=AmountBase(entry["base"]),
+        rates={"*": _ratio(decimal(entry["percent"]), Decimal(100))},
+        rounding=Rounding(entry["rounding"]),
+        funder=Funder(entry["funder"]),
+        partners=_chosen(entry["partners"]),
+        products=_chosen(entry["products"]),
+    )
+
+
+def _cap(entry: Mapping[str, Any], scale: int) -> Cap:
+    """Return a cap; its limit was checked to be a whole number of the smallest unit."""
+    currency = entry.get("currency")
+    limit = decimal(entry["miles"]) * scale if currency is None else decimal(entry["amount"]) * 10 ** exponent(currency)
+    return Cap(
+        id=entry["id"],
+        rules=frozenset(entry["rules"]),
+        period=CapPeriod(entry["period"]),
+        limit=int(limit),
+        currency=currency,
+    )
