@@ -74,6 +74,20 @@ class Decision:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Withdrawal:
+    """What changes when a purchase gives its events to another: everything it was granted is taken back.
+
+    ``programme`` is the revision it was granted under, None where it was granted nothing yet.
+    """
+
+    purchase: Purchase
+    programme: Programme | None
+    partner: str | None
+    awards: tuple[Award, ...]
+    postings: tuple[Posting, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AccountTerms:
     """What a decision needs to know of the account besides the purchase.
 
@@ -106,23 +120,43 @@ def decide(purchase: Purchase, event: Event, terms: AccountTerms, *, quote: bool
     return _book(purchase, event, programme, entitled, folded, terms)
 
 
-def withdraw(purchase: Purchase, survivor: bytes, terms: AccountTerms) -> tuple[Purchase, tuple[Posting, ...]]:
+def withdraw(purchase: Purchase, survivor: bytes, terms: AccountTerms) -> Withdrawal:
     """Take back everything a purchase was granted because another one takes over its events.
 
-    Returns the empty purchase that names its survivor, and the postings; the counters are given back.
+    The counters are given back; the survivor then asks them anew.
     """
+    empty = Purchase(id=purchase.id, merged_into=survivor)
     if purchase.revision is None or purchase.occurred_on is None:
-        return replace(purchase, events=(), merged_into=survivor), ()
+        return Withdrawal(purchase=empty, programme=None, partner=None, awards=(), postings=())
     programme = terms.revision_of(purchase.revision)
     release(programme, purchase.grants, purchase.occurred_on, purchase.id, terms.used)
+    awards: list[Award] = []
     postings: list[Posting] = []
     for grant in purchase.grants:
         rule = programme.rule(grant.rule)
+        funder = _funder(programme, rule, purchase.partner, terms.bank)
+        nothing = Grant(rule=grant.rule, unit=grant.unit)
         if rule.benefit is Benefit.MILES:
-            funder = _funder(programme, rule, purchase.partner, terms.bank)
-            postings.extend(miles_postings(grant, Grant(rule=grant.rule, unit=grant.unit), funder))
+            postings.extend(miles_postings(grant, nothing, funder))
+        awards.append(
+            Award(
+                rule=rule.id,
+                benefit=rule.benefit,
+                funder=funder,
+                grant=nothing,
+                pending_change=-grant.pending,
+                available_change=-grant.available,
+                cut_by=None,
+            )
+        )
     postings.extend(charge_postings(purchase.charges, {}))
-    return Purchase(id=purchase.id, merged_into=survivor), tuple(postings)
+    return Withdrawal(
+        purchase=empty,
+        programme=programme,
+        partner=purchase.partner,
+        awards=tuple(award for award in awards if award.pending_change or award.available_change),
+        postings=tuple(postings),
+    )
 
 
 def _funder(programme: Programme, rule: Rule, partner: str | None, bank: str) -> str:

@@ -1,0 +1,119 @@
+"""How a purchase is kept in its row: one JSON document of short lists, read and written on every message.
+
+``encode_purchase`` and ``decode_purchase`` are inverse; a list's places are named by the functions below.
+"""
+
+from datetime import date
+from typing import Any
+
+import orjson
+
+from processor.core.decision import Purchase
+from processor.core.grant import Grant
+from processor.core.message import MessageKind
+from processor.core.money import Money
+from processor.core.posting import ChargeKey, Template
+from processor.core.purchase import Effect, Event
+
+
+def encode_purchase(purchase: Purchase) -> str:
+    """Return a purchase's state as JSON; its id is the row's and is left out."""
+    state: dict[str, Any] = {"events": [_event_to_list(event) for event in purchase.events]}
+    if purchase.revision is not None:
+        state["revision"] = purchase.revision
+    if purchase.occurred_on is not None:
+        state["occurred_on"] = purchase.occurred_on.isoformat()
+    if purchase.partner is not None:
+        state["partner"] = purchase.partner
+    if purchase.grants:
+        state["grants"] = [
+            [grant.rule, grant.unit, grant.entitled, grant.granted, grant.available] for grant in purchase.grants
+        ]
+    if purchase.charges:
+        state["charges"] = [
+            [int(key.template), key.debtor, key.creditor, key.currency, amount]
+            for key, amount in purchase.charges.items()
+        ]
+    if purchase.merged_into is not None:
+        state["merged_into"] = purchase.merged_into.hex()
+    return orjson.dumps(state).decode()
+
+
+def decode_purchase(purchase_id: bytes, state: str | bytes) -> Purchase:
+    """Return the purchase whose state was encoded."""
+    document: dict[str, Any] = orjson.loads(state)
+    occurred_on = document.get("occurred_on")
+    merged_into = document.get("merged_into")
+    return Purchase(
+        id=purchase_id,
+        events=tuple(map(_event_from_list, document["events"])),
+        revision=document.get("revision"),
+        occurred_on=date.fromisoformat(occurred_on) if occurred_on else None,
+        partner=document.get("partner"),
+        grants=tuple(
+            Grant(rule=rule, unit=unit, entitled=entitled, granted=granted, available=available)
+            for rule, unit, entitled, granted, available in document.get("grants", ())
+        ),
+        charges={
+            ChargeKey(template=Template(template), debtor=debtor, creditor=creditor, currency=currency): amount
+            for template, debtor, creditor, currency, amount in document.get("charges", ())
+        },
+        merged_into=bytes.fromhex(merged_into) if merged_into else None,
+    )
+
+
+def _event_to_list(event: Event) -> list[Any]:
+    return [
+        event.message_id.hex(),
+        event.at,
+        int(event.kind),
+        int(event.effect),
+        event.trace,
+        event.credit,
+        _money_to_list(event.amount),
+        True if event.billing is event.amount else _money_to_list(event.billing),
+        _money_to_list(event.replacement),
+        _money_to_list(event.replacement_billing),
+        event.part,
+        event.acquirer_reference,
+        event.product,
+        event.processing_code,
+        event.acquirer,
+        event.acceptor,
+        event.terminal,
+        event.mcc,
+        event.local_date.isoformat(),
+    ]
+
+
+def _event_from_list(values: list[Any]) -> Event:
+    amount = _money_from_list(values[6])
+    return Event(
+        message_id=bytes.fromhex(values[0]),
+        at=values[1],
+        kind=MessageKind(values[2]),
+        effect=Effect(values[3]),
+        trace=values[4],
+        credit=values[5],
+        amount=amount,
+        billing=amount if values[7] is True else _money_from_list(values[7]),
+        replacement=_money_from_list(values[8]),
+        replacement_billing=_money_from_list(values[9]),
+        part=tuple(values[10]) if values[10] else None,
+        acquirer_reference=values[11],
+        product=values[12],
+        processing_code=values[13],
+        acquirer=values[14],
+        acceptor=values[15],
+        terminal=values[16],
+        mcc=values[17],
+        local_date=date.fromisoformat(values[18]),
+    )
+
+
+def _money_to_list(money: Money | None) -> list[Any] | None:
+    return None if money is None else [money.amount_minor, money.currency]
+
+
+def _money_from_list(values: list[Any] | None) -> Money | None:
+    return None if values is None else Money(amount_minor=values[0], currency=values[1])
