@@ -11,6 +11,8 @@ from functools import lru_cache
 from hashlib import blake2b
 from typing import Final
 
+import orjson
+
 from processor.core.card import CardReference
 from processor.core.message import CardMessage, Direction, MessageKind
 from processor.core.money import CURRENCY_OF_NUMERIC_CODE, Money
@@ -158,10 +160,12 @@ def _message_id(sent: datetime, bank: str, mti: str, identity: list[str]) -> byt
 
 
 def _content(decoded: Decoded, dialect: Dialect, card: CardReference | None) -> bytes:
-    volatile = dialect.volatile
-    parts = [f"{name}={len(value)}:{value}" for name, value in sorted(decoded.fields.items()) if name not in volatile]
-    parts.append(card.last_four if card is not None else "")
-    return blake2b("".join(parts).encode(), digest_size=16).digest()
+    fields = decoded.fields
+    if not dialect.volatile.isdisjoint(fields):
+        fields = {name: value for name, value in fields.items() if name not in dialect.volatile}
+    said = orjson.dumps(fields, option=orjson.OPT_SORT_KEYS)
+    last_four = card.last_four if card is not None else ""
+    return blake2b(said + last_four.encode(), digest_size=16).digest()
 
 
 def _clearing_identity(decoded: Decoded, dialect: Dialect, clearing_file: str, record_number: int | None) -> list[str]:

@@ -6,7 +6,7 @@ errors carry the whole message, so none of them stays attached, not even as a co
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -95,39 +95,40 @@ def decode(dialect: Dialect, raw: bytes) -> Decoded:
     document, encoded = _library_decode(dialect, raw)
     fields: dict[str, str] = {}
     positions: dict[str, int] = {}
-    echoed: dict[int, bytes] = {}
+    echo: dict[int, bytes] = {}
     oddities: list[str] = []
     position = 0
     rules = dialect.rules
     for key, part in encoded.items():
         length, data = part["len"], part["data"]
         rule = rules.get(key)
-        if rule is None:  # The message type and the bitmaps.
-            position += len(data)
-            continue
-        if rule.length_characters is not None and length.strip(rule.length_characters):
-            raise DecodeFailure(
-                dialect=dialect.name, field=f"{key} {rule.name}", position=position, problem="its length is not digits"
-            )
-        if data:
-            if rule.echoed:
-                echoed[int(key)] = length + data
-            if rule.kept:
-                fields[rule.name] = _content(dialect, key, rule, document[key], position, oddities)
-                positions[rule.name] = position
-            elif rule.carrier:
-                _split(dialect, key, document[key], position, fields, positions, oddities)
-        elif rule.kept:
-            oddities.append(f"{rule.name} is empty")
-        position += len(length) + len(data)
+        if rule is not None:  # None for the message type and the bitmaps.
+            name, kept, echoed, numeric, _strict, carrier, digits = rule
+            if digits is not None and length.strip(digits):
+                raise _failure(dialect, key, name, position, "its length is not digits")
+            if echoed and data:
+                echo[int(key)] = length + data
+            if kept and data:
+                value = document[key]
+                # isdecimal, since isdigit takes the superscripts of Latin-1 for digits.
+                if not (value.isdecimal() if numeric else value.isprintable()):
+                    value = _odd(dialect, key, rule, value, position, oddities)
+                fields[name] = value
+                positions[name] = position
+            elif carrier:
+                _keep_subelements(dialect, key, document[key], position, fields, positions, oddities)
+            elif kept:
+                oddities.append(f"{name} is empty")
+            position += len(length)
+        position += len(data)
     return Decoded(
         dialect=dialect.name,
         mti=mti,
         fields=fields,
-        pan=_pan(dialect, document),
+        pan=_pan(dialect, document, encoded),
         oddities=tuple(oddities),
         positions=positions,
-        echo=Echo(echoed),
+        echo=Echo(echo),
     )
 
 
@@ -208,61 +209,67 @@ def _library_decode(dialect: Dialect, raw: bytes) -> tuple[dict[str, str], dict[
     raise DecodeFailure(dialect=dialect.name, field=label, position=position, problem=problem)
 
 
-def _content(dialect: Dialect, key: str, rule: Rule, value: str, position: int, oddities: list[str]) -> str:
-    if rule.numeric:
-        # isdecimal, since isdigit takes the superscripts of Latin-1 for digits.
-        if value.isdecimal():
-            return value
-        problem = "is not digits"
-    elif value.isprintable():
-        return value
-    else:
-        problem = "holds control characters"
+def _odd(dialect: Dialect, key: str, rule: Rule, value: str, position: int, oddities: list[str]) -> str:
+    """Refuse odd content of a field that a decision needs; note it in any other, without control characters."""
+    problem = "is not digits" if rule.numeric else "holds control characters"
     if rule.strict:
-        raise DecodeFailure(dialect=dialect.name, field=f"{key} {rule.name}", position=position, problem=problem)
+        raise _failure(dialect, key, rule.name, position, problem)
     oddities.append(f"{rule.name} {problem}")
     return _CONTROL.sub(" ", value)
 
 
-def _split(
+def _failure(dialect: Dialect, key: str, name: str, position: int, problem: str) -> DecodeFailure:
+    return DecodeFailure(dialect=dialect.name, field=f"{key} {name}", position=position, problem=problem)
+
+
+def split_subelements(carrier: str) -> Iterator[tuple[str, str]]:
+    """Yield (tag, value) of the private data sub-elements in one carrier: tag of four digits, length of three, value.
+
+    Raises ``ValueError``, without content, where they do not fit.
+    """
+    at = 0
+    while at < len(carrier):
+        tag, length = carrier[at : at + 4], carrier[at + 4 : at + 7]
+        if len(length) < 3 or not length.isdecimal() or not tag.isdecimal() or at + 7 + int(length) > len(carrier):
+            raise ValueError("a sub-element's tag or length is not digits, or it is longer than its carrier")
+        end = at + 7 + int(length)
+        yield tag, carrier[at + 7 : end]
+        at = end
+
+
+def _keep_subelements(
     dialect: Dialect,
     key: str,
-    value: str,
+    carrier: str,
     position: int,
     fields: dict[str, str],
     positions: dict[str, int],
     oddities: list[str],
 ) -> None:
-    """Keep the named private data sub-elements of one carrier: a tag of four digits, a length of three, a value."""
-    at = 0
-    while at < len(value):
-        tag, length = value[at : at + 4], value[at + 4 : at + 7]
-        end = at + 7 + int(length) if length.isdecimal() and len(length) == 3 else -1
-        if end < 0 or end > len(value) or not tag.isdecimal():
-            label = f"{key} {dialect.rules[key].name}"
-            problem = "a sub-element's tag or length is not digits, or it is longer than its carrier"
-            raise DecodeFailure(dialect=dialect.name, field=label, position=position, problem=problem)
-        subelement = dialect.subelements.get(tag)
-        if subelement is not None:
-            name = subelement.name
-            if name in fields:
-                label = f"{key}.{tag} {name}"
-                raise DecodeFailure(dialect=dialect.name, field=label, position=position, problem="is given twice")
-            rule = dialect.subelement_rules[tag]
-            if end > at + 7:
-                fields[name] = _content(dialect, f"{key}.{tag}", rule, value[at + 7 : end], position, oddities)
-                positions[name] = position
-        at = end
+    try:
+        subelements = list(split_subelements(carrier))
+    except ValueError as error:
+        raise _failure(dialect, key, dialect.rules[key].name, position, str(error)) from None
+    for tag, value in subelements:
+        rule = dialect.subelement_rules.get(tag)
+        if rule is None or not rule.kept or not value:
+            continue
+        if rule.name in fields:
+            raise _failure(dialect, f"{key}.{tag}", rule.name, position, "is given twice")
+        odd = not value.isprintable()
+        fields[rule.name] = _odd(dialect, f"{key}.{tag}", rule, value, position, oddities) if odd else value
+        positions[rule.name] = position
 
 
-def _pan(dialect: Dialect, document: Mapping[str, str]) -> Pan | None:
+def _pan(dialect: Dialect, document: Mapping[str, str], encoded: Mapping[str, Mapping[str, bytes]]) -> Pan | None:
     """Return the account number, from track 2 where its own element is absent, as terminals send it."""
     number = str(dialect.numbers["pan"])
     digits = document.get(number)
     if digits:
         if not digits.isdecimal() or len(digits) not in _PAN_LENGTHS:
             problem = f"is not {_PAN_LENGTHS.start} to {_PAN_LENGTHS.stop - 1} digits"
-            raise DecodeFailure(dialect=dialect.name, field=f"{number} pan", position=None, problem=problem)
+            position = sum(len(encoded[key]["data"]) for key in ("t", "p", "1") if key in encoded)
+            raise _failure(dialect, number, "pan", position, problem)
         return Pan(digits)
     track = document.get(str(dialect.numbers.get("track_2")))
     found = _TRACK_2_NUMBER.match(track) if track else None

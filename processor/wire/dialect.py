@@ -101,6 +101,11 @@ class Element:
     length: int
     description: str
 
+    @property
+    def holds_variable_text(self) -> bool:
+        """Whether the element is text with its length in front."""
+        return self.length_digits > 0 and self.content in {"a", "an", "ans"}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subelement:
@@ -198,8 +203,8 @@ def _compile(name: str, data: Mapping[str, Any]) -> Dialect:
     elements = _elements(name, data.get("elements"))
     carriers, subelements = _subelements(name, data.get("subelements"))
     numbers = {element.name: number for number, element in elements.items()}
-    names = [*numbers, *(subelement.name for subelement in subelements.values())]
-    for field in {field for field in names if names.count(field) > 1}:
+    names = [named.name for named in (*elements.values(), *subelements.values())]
+    for field in sorted({field for field in names if names.count(field) > 1}):
         raise DialectError(name, field, "is the name of two elements; expected each name once")
     if "pan" not in numbers:
         raise DialectError(name, "elements", "lacks pan; expected one element of that name")
@@ -209,8 +214,8 @@ def _compile(name: str, data: Mapping[str, Any]) -> Dialect:
     }
     _check_lists(name, listed, numbers)
     award_field = data.get("award_field")
-    if award_field is not None and (award_field not in elements or elements[award_field].length_digits == 0):
-        raise DialectError(name, "award_field", "expected the number of an element of variable length")
+    if award_field is not None and (award_field not in elements or not elements[award_field].holds_variable_text):
+        raise DialectError(name, "award_field", "expected the number of a text element of variable length")
     links = tuple(data.get("links", ()))
     if not set(links) <= set(_LINKS):
         raise DialectError(name, "links", f"expected some of {', '.join(_LINKS)}")

@@ -84,6 +84,25 @@ def test_an_answer_carries_the_award_and_drops_the_secrets() -> None:
     assert b"=2912" not in answer
 
 
+@pytest.mark.parametrize("award", ["x" * 1000, "\u20ac"])
+def test_an_award_that_does_not_fit_is_refused(online: Dialect, award: str) -> None:
+    """An award is carried whole or not at all."""
+    with pytest.raises(EncodeFailure, match="62 award"):
+        encode_answer(online, encode_message(online, "0120", authorization(online)), award=award)
+
+
+@given(award=st.text(st.characters(min_codepoint=0x20, max_codepoint=0xFF), min_size=1, max_size=999))
+def test_the_award_is_written_as_the_library_writes_it(award: str) -> None:
+    """The one element written by hand has the bytes that pyiso8583 gives it."""
+    for name in ONLINE:
+        dialect = DIALECTS[name]
+        request = {"transmission_date_time": "1122101530", "trace_number": "1", "response_code": "00"}
+
+        answer = encode_answer(dialect, encode_message(dialect, "0120", request), award=award)
+
+        assert encode_message(dialect, "0130", {**request, "award": award}).hex() == answer.hex()
+
+
 @pytest.mark.parametrize("mti", ["0100", "0101", "0200", "0110", "0210", "0410"])
 def test_an_answer_never_approves_a_request(online: Dialect, mti: str) -> None:
     """Without a response code a request, or a response passed on, is answered without one."""
