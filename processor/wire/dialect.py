@@ -203,7 +203,7 @@ def _compile(name: str, data: Mapping[str, Any]) -> Dialect:
     elements = _elements(name, data.get("elements"))
     carriers, subelements = _subelements(name, data.get("subelements"))
     numbers = {element.name: number for number, element in elements.items()}
-    names = [named.name for named in (*elements.values(), *subelements.values())]
+    names = [element.name for element in elements.values()] + [named.name for named in subelements.values()]
     for field in sorted({field for field in names if names.count(field) > 1}):
         raise DialectError(name, field, "is the name of two elements; expected each name once")
     if "pan" not in numbers:
@@ -223,8 +223,9 @@ def _compile(name: str, data: Mapping[str, Any]) -> Dialect:
     types = _message_types(name, data.get("messages"), version)
     as_bytes = {digits: _message_type_bytes(digits, encoding) for digits in types}
     for carrier in carriers:
-        if carrier not in numbers:
-            raise DialectError(name, "subelements", f"carrier {carrier!r} is no element; expected an element's name")
+        if carrier not in numbers or carrier in listed["kept"]:
+            problem = f"carrier {carrier!r} is no element or is kept whole; expected an element that is not kept"
+            raise DialectError(name, "subelements", problem)
     return Dialect(
         name=name,
         description=str(data.get("description", "")),

@@ -11,6 +11,7 @@ from typing import Final
 from processor.core.card import CardReference, Pan
 
 KEY_BYTES: Final = 32
+_UNDECODED: Final = b"undecoded:"
 
 
 class Tokeniser:
@@ -55,6 +56,10 @@ class Tokeniser:
             product=self._product(clear),
             alternates=tuple([hmac.digest(key, digits, "sha256") for key in self._other_keys]),
         )
+
+    def digest(self, raw: bytes) -> bytes:
+        """Return a keyed digest of bytes that did not decode, to know them again without keeping them."""
+        return hmac.digest(self._active_key, _UNDECODED + raw, "sha256")
 
     def _product(self, clear: str) -> str | None:
         for length in self._lengths:

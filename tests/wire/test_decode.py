@@ -246,16 +246,16 @@ def test_mutated_bytes_raise_only_decode_failures_without_the_card(data: st.Data
     fields = presentment(clearing_part="0102") if clearing else authorization(dialect)
     raw = bytearray(encode_message(dialect, "1240" if clearing else "0120", fields))
     for _ in range(data.draw(st.integers(1, 4))):
-        at = data.draw(st.integers(0, len(raw) - 1))
+        at = data.draw(st.integers(0, len(raw)))
         change = data.draw(st.sampled_from(["set", "cut", "insert", "end"]))
         if change == "set":
-            raw[at] = data.draw(st.integers(0, 255))
+            raw[at : at + 1] = bytes([data.draw(st.integers(0, 255))])
         elif change == "cut":
-            del raw[at]
+            del raw[at : at + 1]
         elif change == "insert":
             raw.insert(at, data.draw(st.integers(0, 255)))
         else:
-            del raw[at + 1 :]
+            del raw[at:]
     outcome: object
     try:
         outcome = decode(dialect, bytes(raw))

@@ -76,6 +76,7 @@ def test_no_shipped_dialect_keeps_what_is_sensitive() -> None:
         ('extends: iso87-ascii\nmessages: ["0101"]', "messages", "list the original"),
         ("extends: ipm93-ebcdic\nsubelements: {x: 1}", "subelements", "carriers and fields"),
         ("extends: ipm93-ebcdic\nsubelements: {carriers: [x]}", "subelements", "'x' is no element"),
+        ("extends: ipm93-ebcdic\nsubelements: {carriers: [amount]}", "subelements", "is kept whole"),
         ("extends: ipm93-ebcdic\nsubelements: {fields: {25: [x, X]}}", "subelement 25", "in quotes"),
         ('extends: ipm93-ebcdic\nsubelements: {fields: {"0025": [x]}}', "subelement 0025", "[name, description]"),
     ],

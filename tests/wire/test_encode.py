@@ -2,6 +2,7 @@
 
 # ruff: noqa: SIM300 - The house writes the expected value first.
 
+import iso8583
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -146,10 +147,13 @@ def test_encoding_does_not_change_what_it_is_given(online: Dialect) -> None:
     """The library writes bitmaps into its document; the caller's fields stay as they were."""
     fields = authorization(online)
     before = dict(fields)
+    document = {"t": "0800", "11": "000001"}
 
     encode_message(online, "0120", fields)
+    iso8583.encode(document, online.spec)
 
     assert before == fields
+    assert "p" in document, "the library no longer changes its input; the copy may go"
 
 
 @pytest.mark.parametrize(

@@ -65,3 +65,13 @@ def test_wrong_settings_are_refused(keys: dict[str, bytes], active: str, ranges:
 def test_a_tokeniser_prints_no_key() -> None:
     """Only names and counts are shown."""
     assert "Tokeniser(active='k', keys=1, ranges=1)" == repr(Tokeniser({"k": OLD}, "k", {"4": "classic"}))
+
+
+def test_undecoded_bytes_have_a_keyed_digest_of_their_own() -> None:
+    """The digest tells bytes apart, depends on the key and is never a card's token."""
+    tokeniser = Tokeniser({"k": OLD}, "k", {})
+
+    assert tokeniser.digest(b"x") == tokeniser.digest(b"x")
+    other_key = Tokeniser({"k": NEW}, "k", {}).digest(b"x")
+    assert 4 == len({tokeniser.digest(b"x"), tokeniser.digest(b"y"), other_key, _token(OLD)})
+    assert _token(OLD) != tokeniser.digest(PAN.encode())
