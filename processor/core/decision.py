@@ -40,7 +40,7 @@ class Award:
     """A change of what one rule grants a purchase, and the totals after it.
 
     ``pending_change`` and ``available_change`` are signed; ``grant`` holds the totals; ``cut_by`` is the cap that cut
-    it, None where none did.
+    it, None where none did; ``asked`` is the grant that the rise or fall of entitled was measured against.
     """
 
     rule: str
@@ -50,6 +50,7 @@ class Award:
     pending_change: int
     available_change: int
     cut_by: str | None
+    asked: Grant
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,6 +148,7 @@ def withdraw(purchase: Purchase, survivor: bytes, terms: AccountTerms) -> Withdr
                 pending_change=-grant.pending,
                 available_change=-grant.available,
                 cut_by=None,
+                asked=grant,
             )
         )
     postings.extend(charge_postings(purchase.charges, {}))
@@ -185,9 +187,10 @@ def _regranted(
     for key in {**now, **before}:
         rule = _rule(key[0], programme, purchase, terms)
         posted = before.get(key) or Grant(rule=key[0], unit=key[1])
+        measured = asked.get(key) or Grant(rule=key[0], unit=key[1])
         grant, cut_by = regrant(
             programme,
-            asked.get(key) or Grant(rule=key[0], unit=key[1]),
+            measured,
             now.get(key),
             occurred_on=occurred_on,
             purchase_id=purchase.id,
@@ -203,6 +206,7 @@ def _regranted(
                 pending_change=grant.pending - posted.pending,
                 available_change=grant.available - posted.available,
                 cut_by=cut_by,
+                asked=measured,
             )
         )
     return tuple(awards)

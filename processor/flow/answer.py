@@ -1,0 +1,84 @@
+"""From a verdict to an answer: typed fields for any protocol, and ISO 8583 bytes for the links that want them.
+
+The stored decision is the source; the bytes come from the request at hand, because they repeat the account number.
+"""
+
+from processor.core.money import Miles, Money
+from processor.core.outcome import Outcome, Reason
+from processor.flow.submission import Answer, AwardLine, IncomingMessage, Refusal, Submission, Verdict
+from processor.wire.award_tlv import AwardText, encode_award
+from processor.wire.dialect import Dialect
+from processor.wire.encode import EncodeFailure, encode_answer
+
+
+def refuse(incoming: IncomingMessage, refusal: Refusal) -> Answer:
+    """Return the answer to a message that went no further than intake."""
+    return Answer(caller_id=incoming.caller_id, outcome=refusal.outcome, reason=refusal.reason, problem=refusal.problem)
+
+
+def acknowledge(incoming: IncomingMessage, submission: Submission, dialect: Dialect) -> Answer:
+    """Return the answer to a sign-on, echo or sign-off."""
+    iso8583, problem = _encoded(submission, dialect, "")
+    return Answer(
+        caller_id=incoming.caller_id,
+        outcome=Outcome.ACCEPTED,
+        reason=Reason.NETWORK_MANAGEMENT,
+        problem=problem,
+        iso8583=iso8583,
+    )
+
+
+def award_lines(verdict: Verdict) -> tuple[AwardLine, ...]:
+    """Return what a decision changed, from its stored document."""
+    return tuple(
+        [
+            AwardLine(
+                rule=rule,
+                unit=unit,
+                pending_change=pending_change,
+                posted_change=posted_change,
+                granted=granted,
+                discount=discount,
+            )
+            for rule, unit, pending_change, posted_change, granted, discount in verdict.detail.get("changes", ())
+        ]
+    )
+
+
+def answer(incoming: IncomingMessage, submission: Submission, verdict: Verdict, dialect: Dialect) -> Answer:
+    """Return the answer to a decided, parked or refused message."""
+    awards = award_lines(verdict)
+    partner = verdict.detail.get("partner", "")
+    iso8583, problem = b"", verdict.problem
+    if submission.link.answers and verdict.outcome in {Outcome.ACCEPTED, Outcome.DUPLICATE, Outcome.PARKED}:
+        iso8583, problem = _encoded(submission, dialect, _award_text(verdict, partner, awards))
+    return Answer(
+        caller_id=incoming.caller_id,
+        outcome=verdict.outcome,
+        reason=verdict.reason,
+        problem=problem,
+        iso8583=iso8583,
+        explanation=verdict.explanation,
+        partner=partner,
+        quote=verdict.detail.get("quote", False),
+        awards=awards,
+    )
+
+
+def _award_text(verdict: Verdict, partner: str, awards: tuple[AwardLine, ...]) -> str:
+    """Return what the award field carries: the change of miles, and of the discount, over all rules."""
+    miles = sum(line.pending_change + line.posted_change for line in awards if not line.discount)
+    discounts = [line for line in awards if line.discount]
+    discount = None
+    if discounts:
+        amount_minor = sum(line.pending_change + line.posted_change for line in discounts)
+        discount = Money(amount_minor=amount_minor, currency=discounts[0].unit)
+    return encode_award(AwardText(outcome=verdict.outcome.name, partner=partner, miles=Miles(miles), discount=discount))
+
+
+def _encoded(submission: Submission, dialect: Dialect, award: str) -> tuple[bytes, str]:
+    """Return the answer's bytes, or none and why: a decision stands even where its answer cannot be written."""
+    try:
+        return encode_answer(dialect, submission.raw, award=award, decoded=submission.decoded), ""
+    except EncodeFailure as failure:
+        return b"", f"the decision is durable, but its ISO 8583 answer cannot be written: {failure}"

@@ -1,0 +1,224 @@
+"""One batch, one transaction: lock, look up, decide in order, write, commit, and only then answer.
+
+A retryable database error runs the batch again with the same ids; any other error halves the batch until the message
+that causes it is alone, and parks that one.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Any, Final
+
+import structlog
+from sqlalchemy import Engine
+
+from processor.core.business_calendar import business_date
+from processor.core.card import CardReference
+from processor.core.decision import Purchase
+from processor.core.links import traces_of
+from processor.core.outcome import Outcome, Reason
+from processor.flow.address_book import AddressBook
+from processor.flow.batch_work import BatchWork, TraceKey, trace_hash
+from processor.flow.snapshot import Snapshot, Snapshots
+from processor.flow.submission import Submission, Undecodable, Verdict
+from processor.store.card_side import (
+    AccountRow,
+    BatchWrites,
+    Key,
+    load_counters,
+    load_known,
+    load_purchases,
+    load_traces,
+    lock_accounts,
+    write_batch,
+)
+from processor.store.directory import CardAddress
+from processor.store.failure import is_retryable, is_unavailable
+from processor.store.undecodable import keep_undecodable
+
+ATTEMPTS: Final = 4
+"""How often a batch runs: once, and three times again on retryable errors."""
+
+_LOG = structlog.get_logger(__name__)
+
+
+class MovedAccountError(Exception):
+    """A locked account was joined to another since its address was remembered; look the cards up again."""
+
+    def __init__(self, cards: list[CardReference]) -> None:
+        super().__init__(f"{len(cards)} cards lead to another account now")
+        self.cards = cards
+
+
+@dataclass(slots=True, kw_only=True)
+class BatchDecider:
+    """Decides batches on one engine; a worker thread owns one."""
+
+    engine: Engine
+    snapshots: Snapshots
+    address_book: AddressBook
+    clock: Callable[[], datetime]
+
+    def decide(self, submissions: Sequence[Submission], undecodable: Sequence[Undecodable] = ()) -> list[Verdict]:
+        """Decide messages in order and keep what did not decode; each verdict is durable unless it says unavailable."""
+        try:
+            return self._with_retries(submissions, undecodable)
+        except Exception as error:  # noqa: BLE001 - whatever fails, neighbours must be decided and the host answered.
+            if is_unavailable(error):
+                _LOG.warning("batch_unavailable", messages=len(submissions), error=type(error).__name__)
+                return [_UNAVAILABLE] * len(submissions)
+            _LOG.exception("batch_failed", messages=len(submissions))
+            return self._bisect(submissions, undecodable)
+
+    def _bisect(self, submissions: Sequence[Submission], undecodable: Sequence[Undecodable]) -> list[Verdict]:
+        """Decide the halves apart; a message that fails alone is parked as poison."""
+        if len(submissions) > 1:
+            half = len(submissions) // 2
+            return self.decide(submissions[:half], undecodable) + self.decide(submissions[half:])
+        if not submissions:
+            return []
+        try:
+            return self._with_retries(submissions, undecodable, poison=True)
+        except Exception:  # noqa: BLE001 - the last resort: the host is asked to send again.
+            _LOG.exception("poison_not_parked")
+            return [_UNAVAILABLE]
+
+    def _with_retries(
+        self, submissions: Sequence[Submission], undecodable: Sequence[Undecodable], *, poison: bool = False
+    ) -> list[Verdict]:
+        retried: frozenset[bytes] = frozenset()
+        for attempt in range(1, ATTEMPTS + 1):
+            known: set[bytes] = set()
+            try:
+                return self._run(submissions, undecodable, retried, known, poison=poison)
+            except MovedAccountError as moved:
+                self.address_book.forget(moved.cards)
+            except Exception as error:
+                if attempt == ATTEMPTS or not is_retryable(error):
+                    raise
+                _LOG.info("batch_retried", attempt=attempt, messages=len(submissions), error=type(error).__name__)
+                retried |= {entry.message.message_id for entry in submissions} - known
+        raise RuntimeError("an account moved at every attempt; run the batch again")
+
+    def _run(
+        self,
+        submissions: Sequence[Submission],
+        undecodable: Sequence[Undecodable],
+        retried: frozenset[bytes],
+        known: set[bytes],
+        *,
+        poison: bool,
+    ) -> list[Verdict]:
+        """Run one transaction; ``known`` receives the messages that were there before it."""
+        now = self.clock().astimezone(UTC)
+        cards = [(entry.message.bank, entry.message.card) for entry in submissions if entry.message.card]
+        addresses = self.address_book.resolve(cards, self.snapshots.current, now) if cards else {}
+        routed = [(entry, addresses[entry.message.card.token]) for entry in submissions if entry.message.card]
+        with self.engine.begin() as connection:
+            cursor = connection.connection.cursor()
+            keep_undecodable(cursor, [_undecodable_row(entry, now) for entry in undecodable])
+            if not routed:
+                return []
+            version, accounts = lock_accounts(cursor, sorted({(to.bucket, to.account) for _, to in routed}))
+            _refuse_moved(routed, accounts)
+            snapshot = self.snapshots.current
+            if version > snapshot.version:
+                snapshot = self.snapshots.refresh(connection)
+            work = self._load(cursor, routed, accounts, snapshot, now, retried)
+            known.update(message_id for _, message_id in work.known)
+            if poison:
+                verdicts = [work.park_poison(entry, to) for entry, to in routed]
+            else:
+                verdicts = [work.decide(entry, to) for entry, to in routed]
+            write_batch(cursor, work.writes, accounts.values())
+        return verdicts
+
+    def _load(
+        self,
+        cursor: Any,
+        routed: Sequence[tuple[Submission, CardAddress]],
+        accounts: dict[Key, AccountRow],
+        snapshot: Snapshot,
+        now: datetime,
+        retried: frozenset[bytes],
+    ) -> BatchWork:
+        """Look up, under the lock, what is known of the messages, their purchases and their limits."""
+        known = load_known(cursor, list({(to.bucket, entry.message.message_id) for entry, to in routed}))
+        trace_keys: set[TraceKey] = {
+            (to.bucket, to.account, trace_hash(trace))
+            for entry, to in routed
+            for trace in traces_of(entry.message, entry.surviving)
+        }
+        traces = load_traces(cursor, list(trace_keys)) if trace_keys else {}
+        purchases = load_purchases(cursor, list({(bucket, found) for (bucket, _, _), found in traces.items()}))
+        capped = any(revision.caps for revisions in snapshot.programmes.values() for revision in revisions)
+        periods = _periods(routed, purchases) if capped else set()
+        return BatchWork(
+            snapshot=snapshot,
+            writes=BatchWrites(now=now),
+            accounts=accounts,
+            known=known,
+            traces=traces,
+            purchases=purchases,
+            counters=load_counters(cursor, list(accounts), periods) if capped else {},
+            business_dates={
+                bank: business_date(snapshot.calendars[bank], now)
+                for bank in {account.bank for account in accounts.values()}
+                if bank in snapshot.calendars
+            },
+            retried=retried,
+        )
+
+
+_UNAVAILABLE: Final = Verdict(
+    outcome=Outcome.UNAVAILABLE,
+    reason=Reason.DATABASE_UNAVAILABLE,
+    detail={},
+    explanation="",
+    problem="the database did not answer and nothing was booked; send the message again after a pause",
+)
+
+
+def _refuse_moved(routed: Sequence[tuple[Submission, CardAddress]], accounts: dict[Key, AccountRow]) -> None:
+    """Raise :class:`MovedAccountError` where a remembered address is out of date."""
+    moved = [
+        entry.message.card
+        for entry, to in routed
+        if entry.message.card is not None
+        and ((to.bucket, to.account) not in accounts or accounts[to.bucket, to.account].superseded_by is not None)
+    ]
+    if moved:
+        raise MovedAccountError(moved)
+
+
+def _periods(routed: Sequence[tuple[Submission, CardAddress]], purchases: dict[Key, Purchase]) -> set[str]:
+    """Return the names of every period that a decision on this batch can count in: days, months, years, purchases."""
+    days: set[date] = set()
+    names = {purchase_id.hex() for _, purchase_id in purchases}
+    for entry, _ in routed:
+        message = entry.message
+        days.add(message.local_date or message.transmitted_at.date())
+        names.add(message.message_id.hex())
+    for purchase in purchases.values():
+        days.update(event.local_date for event in purchase.events)
+        if purchase.occurred_on is not None:
+            days.add(purchase.occurred_on)
+    for day in days:
+        names.update((day.isoformat(), f"{day:%Y-%m}", f"{day:%Y}"))
+    return names
+
+
+def _undecodable_row(entry: Undecodable, now: datetime) -> tuple[Any, ...]:
+    return (
+        entry.id,
+        entry.bank,
+        entry.dialect,
+        entry.source,
+        entry.length_bytes,
+        entry.field,
+        entry.position,
+        entry.problem,
+        entry.digest,
+        entry.key_id,
+        now,
+    )

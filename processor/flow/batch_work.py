@@ -1,0 +1,411 @@
+"""Deciding the messages of one locked batch in memory, one after another; duplicates within the batch included.
+
+The working state begins as what the lock and the look-ups found, follows every decision, and is written once at the
+end.
+It never touches the database.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import date
+from hashlib import blake2b
+from typing import Any, Final
+
+from processor.core.decision import AccountTerms, Award, Decision, Purchase, decide, withdraw
+from processor.core.grant import CounterKey
+from processor.core.links import traces_of
+from processor.core.message import Direction, MessageKind
+from processor.core.outcome import Outcome, Reason
+from processor.core.posting import MEMBER_AVAILABLE, MEMBER_PENDING, Posting
+from processor.core.programme import Benefit, LinkMode, Programme
+from processor.core.purchase import Amounts, event_of
+from processor.flow.snapshot import Snapshot
+from processor.flow.submission import Submission, Verdict
+from processor.store.card_side import AccountRow, BatchWrites, Key, KnownMessage
+from processor.store.directory import CardAddress
+
+OLDEST_DAYS: Final = 300
+"""A message sent longer ago is parked: its repeat window has passed, so operations decide."""
+
+TraceKey = tuple[int, bytes, bytes]
+
+
+def trace_hash(trace: str) -> bytes:
+    """Return the 16 bytes a trace is kept as."""
+    return blake2b(trace.encode(), digest_size=16, person=b"cobrand-trace").digest()
+
+
+def numbered(message_id: bytes, number: int) -> bytes:
+    """Return the id of the n-th award or posting of a message: the message's id, then the number in two bytes."""
+    return message_id + number.to_bytes(2, "big")
+
+
+def explanation_name(account: bytes, message_id: bytes, attempt: int) -> str:
+    """Return the resource name of a decision."""
+    return f"accounts/{account.hex()}/decisions/{message_id.hex()}-{attempt}"
+
+
+@dataclass(slots=True, kw_only=True)
+class BatchWork:
+    """The working state of one batch.
+
+    ``retried`` holds the messages of an earlier run of this same batch: found present, they were its own.
+    ``business_dates`` maps a bank to the business date of what is booked now.
+    """
+
+    snapshot: Snapshot
+    writes: BatchWrites
+    accounts: dict[Key, AccountRow]
+    known: dict[Key, KnownMessage]
+    traces: dict[TraceKey, bytes]
+    purchases: dict[Key, Purchase]
+    counters: dict[Key, dict[CounterKey, int]]
+    business_dates: dict[str, date]
+    retried: frozenset[bytes] = frozenset()
+    _numbers: dict[bytes, int] = field(default_factory=dict)
+
+    def decide(self, submission: Submission, address: CardAddress) -> Verdict:
+        """Decide one message; the guards stand in the outcomes' order, then the purchase is decided."""
+        message = submission.message
+        key = (address.bucket, message.message_id)
+        account = self.accounts[address.bucket, address.account]
+        known = self.known.get(key)
+        if known is not None and not (submission.replay and known.outcome == Outcome.PARKED):
+            return self._known(submission, key, account, known)
+        attempt = known.attempt + 1 if known else 1
+        if known is None:
+            self.writes.add_message(key, account.id, message.bank, message.dialect, message.content, submission.fields)
+        reason = self._why_park(submission, account)
+        decision = None if reason else self._decide_purchase(submission, account)
+        if reason is None and decision is None:
+            reason = Reason.NO_PROGRAMME
+        if reason is not None:
+            return self._park(submission, key, account, attempt, reason, again=known is not None)
+        assert decision is not None  # noqa: S101 - a missing decision is parked above.
+        detail = decision_detail(decision)
+        if known is not None:
+            self.writes.unparked.append(key)
+        return self._conclude(
+            submission, key, account, attempt, Outcome.ACCEPTED, decision.reason, detail, decision.purchase.id
+        )
+
+    def park_poison(self, submission: Submission, address: CardAddress) -> Verdict:
+        """Park a message that the processor fails on, without deciding it; one that is known is answered as such."""
+        key = (address.bucket, submission.message.message_id)
+        account = self.accounts[address.bucket, address.account]
+        known = self.known.get(key)
+        if known is not None and not submission.replay:
+            return self._known(submission, key, account, known)
+        if known is None:
+            message = submission.message
+            self.writes.add_message(key, account.id, message.bank, message.dialect, message.content, submission.fields)
+        return self._park(submission, key, account, 1, Reason.POISON, again=known is not None)
+
+    def _known(self, submission: Submission, key: Key, account: AccountRow, known: KnownMessage) -> Verdict:
+        """Answer a message that was decided before with its stored decision, or refuse what claims its identity."""
+        message = submission.message
+        name = explanation_name(account.id, message.message_id, known.attempt)
+        if known.content != message.content:
+            self.writes.conflicts.append(
+                (*key, message.content, account.id, submission.fields.decode(), self.writes.now)
+            )
+            problem = (
+                "another message with the same identity (DE7, DE11, DE32, DE33) and other content was taken before; "
+                "give a new message a trace number of its own"
+            )
+            return Verdict(
+                outcome=Outcome.REJECTED,
+                reason=Reason.IDENTITY_CONFLICT,
+                detail={},
+                explanation=name,
+                problem=problem,
+            )
+        own = message.message_id in self.retried
+        return Verdict(
+            outcome=Outcome(known.outcome) if own else Outcome.DUPLICATE,
+            reason=Reason(known.reason),
+            detail=known.detail,
+            explanation=name,
+        )
+
+    def _why_park(self, submission: Submission, account: AccountRow) -> Reason | None:
+        if submission.age_days > OLDEST_DAYS and not submission.replay:
+            return Reason.TOO_OLD
+        if account.provisional:
+            return Reason.UNKNOWN_CARD
+        if account.programme is None or account.programme not in self.snapshot.programmes:
+            return Reason.NO_PROGRAMME
+        return None
+
+    def _park(
+        self, submission: Submission, key: Key, account: AccountRow, attempt: int, reason: Reason, *, again: bool
+    ) -> Verdict:
+        """Keep a message that cannot be decided; one that waits already is left as it is."""
+        if again:
+            known = self.known[key]
+            name = explanation_name(account.id, key[1], known.attempt)
+            return Verdict(outcome=Outcome.PARKED, reason=reason, detail={}, explanation=name)
+        self.writes.park(key, account.id, int(reason))
+        return self._conclude(submission, key, account, attempt, Outcome.PARKED, reason, {}, None)
+
+    def _conclude(
+        self,
+        submission: Submission,
+        key: Key,
+        account: AccountRow,
+        attempt: int,
+        outcome: Outcome,
+        reason: Reason,
+        detail: dict[str, Any],
+        purchase_id: bytes | None,
+    ) -> Verdict:
+        """Append the decision, and remember it for a duplicate later in the batch."""
+        self.writes.add_decision(key, attempt, account.id, purchase_id, int(outcome), int(reason), detail)
+        self.known[key] = KnownMessage(
+            content=submission.message.content,
+            attempt=attempt,
+            outcome=int(outcome),
+            reason=int(reason),
+            purchase_id=purchase_id,
+            detail=detail,
+        )
+        name = explanation_name(account.id, key[1], attempt)
+        return Verdict(outcome=outcome, reason=reason, detail=detail, explanation=name)
+
+    def _decide_purchase(self, submission: Submission, account: AccountRow) -> Decision | None:
+        """Find or merge the purchase, decide the message in it, and bring the working state up to date.
+
+        None, with nothing changed, where no programme was in force.
+        """
+        message = submission.message
+        hashes = [trace_hash(trace) for trace in traces_of(message, submission.surviving)]
+        keys: list[TraceKey] = [(account.bucket, account.id, value) for value in hashes]
+        found = sorted({self.traces[key] for key in keys if key in self.traces})
+        purchase_id = found[0] if found else message.message_id
+        purchase = self.purchases.get((account.bucket, purchase_id), Purchase(id=purchase_id))
+        others = [self.purchases[account.bucket, other] for other in found[1:]]
+        event = event_of(message, submission.link, account.product or "")
+        quote = (
+            submission.link.mode is LinkMode.INLINE
+            and message.direction is Direction.REQUEST
+            and message.kind in {MessageKind.AUTHORIZATION, MessageKind.FINANCIAL}
+        )
+        used = self.counters.setdefault((account.bucket, account.id), {})
+        terms = self._terms(account, purchase_id, dict(used))
+        withdrawn = [withdraw(other, purchase_id, terms) for other in others]
+        for other in others:
+            purchase = replace(purchase, events=(*purchase.events, *other.events))
+        decision = decide(purchase, event, terms, quote=quote)
+        if decision is None:
+            return None
+        for withdrawal in withdrawn:
+            self._store_purchase(account, withdrawal.purchase)
+            self._move_traces(account, withdrawal.purchase.id, purchase_id)
+            if withdrawal.programme is not None:
+                self._book(
+                    message.message_id,
+                    account,
+                    withdrawal.purchase.id,
+                    withdrawal.programme,
+                    withdrawal.partner,
+                    withdrawal.awards,
+                    withdrawal.postings,
+                )
+        self._store_counters(account, used, terms.used)
+        self._store_purchase(account, decision.purchase)
+        self._store_traces(keys, purchase_id)
+        self._reserve(account, decision, quote_seconds=submission.link.quote_seconds if quote else 0)
+        if not quote:
+            self._book(
+                message.message_id,
+                account,
+                purchase_id,
+                decision.programme,
+                decision.purchase.partner,
+                decision.awards,
+                decision.postings,
+            )
+        return decision
+
+    def _terms(self, account: AccountRow, purchase_id: bytes, used: dict[CounterKey, int]) -> AccountTerms:
+        programme = account.programme or ""
+        now = self.writes.now.timestamp()
+        reserved: dict[CounterKey, int] = {}
+        for holder, cap, period, units, expires in account.reservations:
+            if holder != purchase_id.hex() and expires > now:
+                reserved[cap, period] = reserved.get((cap, period), 0) + units
+        return AccountTerms(
+            bank=account.bank,
+            programme_at=lambda at: self.snapshot.programme_at(programme, at),
+            revision_of=lambda revision: self.snapshot.revision(programme, revision),
+            used=used,
+            reserved=reserved,
+        )
+
+    def _reserve(self, account: AccountRow, decision: Decision, *, quote_seconds: int) -> None:
+        """Hold capped headroom for a quote; an outcome, and time, give a purchase's reservation back."""
+        now = self.writes.now.timestamp()
+        holder = decision.purchase.id.hex()
+        kept = [held for held in account.reservations if held[0] != holder and held[4] > now]
+        kept.extend(
+            [holder, cap, period, units, int(now) + quote_seconds] for (cap, period), units in decision.reserve.items()
+        )
+        if kept != account.reservations:
+            account.reservations = kept
+            account.changed = True
+
+    def _store_purchase(self, account: AccountRow, purchase: Purchase) -> None:
+        key = (account.bucket, purchase.id)
+        if key in self.writes.new_purchases or key not in self.purchases:
+            self.writes.new_purchases[key] = (account.id, purchase)
+        else:
+            self.writes.changed_purchases[key] = purchase
+        self.purchases[key] = purchase
+
+    def _store_traces(self, keys: list[TraceKey], purchase_id: bytes) -> None:
+        for key in keys:
+            if key not in self.traces:
+                self.traces[key] = purchase_id
+                self.writes.traces[key] = (purchase_id, self.writes.now.date())
+
+    def _move_traces(self, account: AccountRow, gone: bytes, survivor: bytes) -> None:
+        for key, purchase_id in self.traces.items():
+            if purchase_id == gone and key[:2] == (account.bucket, account.id):
+                self.traces[key] = survivor
+                if key in self.writes.traces:
+                    self.writes.traces[key] = (survivor, self.writes.traces[key][1])
+        self.writes.moved_traces = [
+            (bucket, owner, moved, survivor if taker == gone else taker)
+            for bucket, owner, moved, taker in self.writes.moved_traces
+        ]
+        self.writes.moved_traces.append((account.bucket, account.id, gone, survivor))
+
+    def _store_counters(
+        self, account: AccountRow, before: dict[CounterKey, int], after: Mapping[CounterKey, int]
+    ) -> None:
+        for (cap, period), units in after.items():
+            if before.get((cap, period), 0) != units:
+                self.writes.counters[account.bucket, account.id, cap, period] = units
+        before.update(after)
+
+    def _book(
+        self,
+        message_id: bytes,
+        account: AccountRow,
+        purchase_id: bytes,
+        programme: Programme,
+        partner: str | None,
+        awards: tuple[Award, ...],
+        postings: tuple[Posting, ...],
+    ) -> None:
+        """Append awards and postings, and move the account's cached balances with them."""
+        for award in awards:
+            self.writes.add_award(
+                (account.bucket, self._next_id(message_id)),
+                message_id,
+                account.id,
+                purchase_id,
+                (
+                    programme.id,
+                    programme.revision,
+                    award.rule,
+                    award.benefit.value,
+                    partner,
+                    award.funder,
+                    award.grant.unit,
+                    award.pending_change,
+                    award.available_change,
+                ),
+            )
+        business_date = self.business_dates[account.bank]
+        for posting in postings:
+            self.writes.add_posting(
+                (account.bucket, self._next_id(message_id)),
+                message_id,
+                account.id,
+                purchase_id,
+                (
+                    account.bank,
+                    programme.id,
+                    int(posting.template),
+                    posting.debit,
+                    posting.credit,
+                    posting.unit,
+                    posting.amount,
+                    posting.rule,
+                    posting.between_parties,
+                    business_date,
+                ),
+            )
+            _move_balance(account, posting)
+
+    def _next_id(self, message_id: bytes) -> bytes:
+        number = self._numbers.get(message_id, 0) + 1
+        self._numbers[message_id] = number
+        return numbered(message_id, number)
+
+
+def _move_balance(account: AccountRow, posting: Posting) -> None:
+    for side, sign in ((posting.debit, -1), (posting.credit, 1)):
+        if side == MEMBER_PENDING:
+            account.pending += sign * posting.amount
+            account.changed = True
+        elif side == MEMBER_AVAILABLE:
+            account.available += sign * posting.amount
+            account.changed = True
+
+
+def decision_detail(decision: Decision) -> dict[str, Any]:
+    """Return what is stored of a decision: what changed, and the inputs and candidates that explain it."""
+    detail: dict[str, Any] = {
+        "programme": decision.programme.id,
+        "revision": decision.programme.revision,
+        "inputs": {
+            "transaction": _amounts_to_lists(decision.folded.transaction),
+            "billing": _amounts_to_lists(decision.folded.billing),
+        },
+    }
+    anchor = decision.folded.anchor
+    if anchor is not None:
+        detail["inputs"]["product"] = anchor.product
+        detail["inputs"]["occurred_on"] = anchor.local_date.isoformat()
+    if decision.partner is not None:
+        detail["partner"] = decision.partner.id
+    if decision.reason is Reason.QUOTED:
+        detail["quote"] = True
+    if decision.awards:
+        detail["changes"] = [_change_to_list(award) for award in decision.awards]
+    if decision.considered:
+        detail["considered"] = [_considered_to_list(award) for award in decision.considered]
+    if decision.unrated:
+        detail["unrated"] = list(decision.unrated)
+    return detail
+
+
+def _amounts_to_lists(amounts: tuple[Amounts, ...]) -> list[list[Any]]:
+    return [[entry.currency, entry.open_minor, entry.cleared_minor] for entry in amounts]
+
+
+def _change_to_list(award: Award) -> list[Any]:
+    return [
+        award.rule,
+        award.grant.unit,
+        award.pending_change,
+        award.available_change,
+        award.grant.granted,
+        award.benefit is Benefit.DISCOUNT,
+    ]
+
+
+def _considered_to_list(award: Award) -> list[Any]:
+    grant, asked = award.grant, award.asked
+    return [
+        award.rule,
+        grant.unit,
+        grant.entitled,
+        grant.granted,
+        grant.available,
+        asked.entitled,
+        asked.granted,
+        award.cut_by,
+    ]

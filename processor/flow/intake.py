@@ -1,0 +1,163 @@
+"""From bytes to a submission: the first step of the path, which touches no database.
+
+It decides whether bytes are a message of a known link; it never keeps or repeats them.
+"""
+
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+
+from processor.core.message import CardMessage, MessageKind
+from processor.core.outcome import Outcome, Reason
+from processor.core.programme import FinancialMeaning, Link, LinkMode
+from processor.flow.snapshot import Snapshot
+from processor.flow.submission import IncomingMessage, Refusal, Submission, Undecodable
+from processor.wire.card_message import days_old, to_card_message
+from processor.wire.decode import Decoded, DecodeFailure, decode, merge_response
+from processor.wire.dialect import Dialect
+from processor.wire.stored import message_from_json, message_to_json
+from processor.wire.tokenise import Tokeniser
+
+EXCHANGE: Final = "exchange"
+"""The source of a message that came over a host's stream; a clearing record's source names its file and number."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Intake:
+    """Reads messages; ``token_keys`` and ``active`` are the live keys.
+
+    The tokeniser follows the snapshot's card ranges.
+    """
+
+    dialects: Mapping[str, Dialect]
+    token_keys: Mapping[str, bytes] = field(repr=False)
+    active: str
+    _tokeniser: Tokeniser | None = field(default=None, repr=False)
+    _version: int = -2
+
+    def tokeniser(self, snapshot: Snapshot) -> Tokeniser:
+        """Return a tokeniser that knows the snapshot's card ranges."""
+        if self._tokeniser is None or self._version != snapshot.version:
+            self._tokeniser = Tokeniser(self.token_keys, self.active, snapshot.card_ranges)
+            self._version = snapshot.version
+        return self._tokeniser
+
+    def read(self, incoming: IncomingMessage, snapshot: Snapshot, now: datetime) -> Submission | Refusal:
+        """Decode a host's message, or say what is wrong with it."""
+        link = snapshot.links.get((incoming.bank, incoming.dialect))
+        dialect = self.dialects.get(incoming.dialect)
+        if link is None or dialect is None:
+            return _unknown_link(incoming, snapshot, known_dialect=dialect is not None)
+        try:
+            decoded = decode(dialect, incoming.iso8583)
+            if incoming.iso8583_response:
+                decoded = merge_response(decoded, decode(dialect, incoming.iso8583_response))
+            message = to_card_message(
+                decoded, dialect=dialect, bank=incoming.bank, received_at=now, tokeniser=self.tokeniser(snapshot)
+            )
+            _require_card(message, decoded, dialect)
+        except DecodeFailure as failure:
+            return self._undecodable(incoming, failure, EXCHANGE)
+        return Submission(
+            message=message,
+            fields=b"" if message.card is None else message_to_json(message),
+            link=link,
+            surviving=dialect.links,
+            age_days=days_old(message, now),
+            decoded=decoded,
+            raw=incoming.iso8583,
+        )
+
+    def read_record(
+        self, raw: bytes, snapshot: Snapshot, now: datetime, *, bank: str, dialect: Dialect, file_id: str, number: int
+    ) -> Submission | Refusal:
+        """Decode one record of a clearing file, or say what is wrong with it."""
+        try:
+            decoded = decode(dialect, raw)
+            message = to_card_message(
+                decoded,
+                dialect=dialect,
+                bank=bank,
+                received_at=now,
+                tokeniser=self.tokeniser(snapshot),
+                clearing_file=file_id,
+                record_number=number,
+            )
+            _require_card(message, decoded, dialect)
+        except DecodeFailure as failure:
+            incoming = IncomingMessage(caller_id="", bank=bank, dialect=dialect.name, iso8583=raw)
+            return self._undecodable(incoming, failure, f"{file_id} record {number}")
+        return Submission(
+            message=message,
+            fields=message_to_json(message),
+            link=clearing_link(bank, dialect.name),
+            surviving=dialect.links,
+            age_days=days_old(message, now),
+        )
+
+    def read_stored(self, fields: bytes | str, snapshot: Snapshot, now: datetime) -> Submission:
+        """Build the submission of a parked message again from its stored fields."""
+        message = message_from_json(fields)
+        dialect = self.dialects[message.dialect]
+        link = snapshot.links.get((message.bank, message.dialect)) or clearing_link(message.bank, message.dialect)
+        return Submission(
+            message=message,
+            fields=fields.encode() if isinstance(fields, str) else fields,
+            link=link,
+            surviving=dialect.links,
+            age_days=days_old(message, now),
+            replay=True,
+        )
+
+    def _undecodable(self, incoming: IncomingMessage, failure: DecodeFailure, source: str) -> Refusal:
+        """Keep where the bytes failed and a keyed digest of them; the same bytes give the same id."""
+        data = incoming.iso8583 + incoming.iso8583_response
+        digest = hmac.digest(self.token_keys[self.active], data, "sha256")
+        named = f"{incoming.bank}\x00{incoming.dialect}\x00{source}\x00".encode() + digest
+        return Refusal(
+            outcome=Outcome.REJECTED,
+            reason=Reason.UNDECODABLE,
+            problem=f"{failure}; correct it and send the message again",
+            undecodable=Undecodable(
+                id=hmac.digest(self.token_keys[self.active], named, "sha256")[:16],
+                bank=incoming.bank,
+                dialect=incoming.dialect,
+                source=source,
+                length_bytes=len(data),
+                field=failure.field,
+                position=-1 if failure.position is None else failure.position,
+                problem=failure.problem,
+                digest=digest,
+                key_id=self.active,
+            ),
+        )
+
+
+def _require_card(message: CardMessage, decoded: Decoded, dialect: Dialect) -> None:
+    if message.card is None and message.kind is not MessageKind.NETWORK_MANAGEMENT:
+        raise decoded.failure("pan", "is missing; a card message needs it", dialect.numbers)
+
+
+def clearing_link(bank: str, dialect: str) -> Link:
+    """Return the terms of a clearing file: it tells what was decided, and wants no answers in ISO 8583."""
+    return Link(
+        bank=bank,
+        dialect=dialect,
+        mode=LinkMode.COPY,
+        financial=FinancialMeaning.AWAITS_CLEARING,
+        answers=False,
+        quote_seconds=0,
+    )
+
+
+def _unknown_link(incoming: IncomingMessage, snapshot: Snapshot, *, known_dialect: bool) -> Refusal:
+    dialects = sorted(dialect for bank, dialect in snapshot.links if bank == incoming.bank)
+    if not dialects:
+        banks = ", ".join(sorted({bank for bank, _ in snapshot.links})) or "none; apply a programme first"
+        problem = f"no programme names a bank {incoming.bank!r}; known banks: {banks}"
+        return Refusal(outcome=Outcome.REJECTED, reason=Reason.UNKNOWN_BANK, problem=problem)
+    which = "has no link of" if known_dialect else "names the unknown"
+    problem = f"bank {incoming.bank!r} {which} dialect {incoming.dialect!r}; its links speak {', '.join(dialects)}"
+    return Refusal(outcome=Outcome.REJECTED, reason=Reason.UNKNOWN_DIALECT, problem=problem)

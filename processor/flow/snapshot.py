@@ -1,0 +1,91 @@
+"""Reference data in memory: every programme revision, compiled, immutable, under one version number."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from threading import Lock
+
+from sqlalchemy import Connection
+
+from processor.core.programme import BankCalendar, CardProduct, Link, Programme
+from processor.core.programme_document import parse_programme
+from processor.store.reference import StoredRevision, load_revisions, load_version
+
+
+class SnapshotError(RuntimeError):
+    """An applied revision does not compile under this version of the processor; the text says which and why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """Every programme's revisions in order, and, from the latest of each, what intake needs.
+
+    ``products`` maps a card product to its programme and terms; ``links`` is keyed by bank and dialect.
+    """
+
+    version: int
+    programmes: Mapping[str, tuple[Programme, ...]]
+    links: Mapping[tuple[str, str], Link]
+    products: Mapping[str, tuple[str, CardProduct]]
+    calendars: Mapping[str, BankCalendar]
+    card_ranges: Mapping[str, str]
+
+    def latest(self, programme: str) -> Programme:
+        """Return a programme's latest revision; raises ``KeyError`` where there is none."""
+        return self.programmes[programme][-1]
+
+    def revision(self, programme: str, revision: int) -> Programme:
+        """Return one revision; revisions count from 1 without gaps."""
+        return self.programmes[programme][revision - 1]
+
+    def programme_at(self, programme: str, at: int) -> Programme | None:
+        """Return the revision in force at an instant in seconds since 1970, or None before the first."""
+        for revision in reversed(self.programmes[programme]):
+            if revision.effective_from.timestamp() <= at:
+                return revision
+        return None
+
+
+EMPTY = Snapshot(version=-1, programmes={}, links={}, products={}, calendars={}, card_ranges={})
+
+
+def compile_snapshot(version: int, revisions: Sequence[StoredRevision]) -> Snapshot:
+    """Compile stored revisions; raises :class:`SnapshotError` for one that does not compile."""
+    programmes: dict[str, tuple[Programme, ...]] = {}
+    for stored in revisions:
+        source = f"{stored.programme}, revision {stored.revision}"
+        parsed = parse_programme(stored.document, merchants=stored.files, source=source, revision=stored.revision)
+        if not isinstance(parsed, Programme):
+            raise SnapshotError(f"an applied programme does not compile: {parsed[0]}")
+        in_force = replace(parsed, effective_from=stored.effective_from)
+        programmes[stored.programme] = (*programmes.get(stored.programme, ()), in_force)
+    latest = [revisions[-1] for revisions in programmes.values()]
+    products = {product.id: (programme.id, product) for programme in latest for product in programme.products.values()}
+    return Snapshot(
+        version=version,
+        programmes=programmes,
+        links={(link.bank, link.dialect): link for programme in latest for link in programme.links},
+        products=products,
+        calendars={bank: calendar for programme in latest for bank, calendar in programme.calendars.items()},
+        card_ranges={prefix: product.id for _, product in products.values() for prefix in product.card_ranges},
+    )
+
+
+class Snapshots:
+    """Holds the current snapshot; any thread may read it, and one at a time replaces it."""
+
+    def __init__(self) -> None:
+        self._current = EMPTY
+        self._lock = Lock()
+
+    @property
+    def current(self) -> Snapshot:
+        """The newest snapshot loaded so far."""
+        return self._current
+
+    def refresh(self, connection: Connection) -> Snapshot:
+        """Load the reference data if the database has a newer version, and return the current snapshot."""
+        with self._lock:
+            version = load_version(connection)
+            if version > self._current.version:
+                self._current = compile_snapshot(version, load_revisions(connection))
+            return self._current

@@ -1,0 +1,122 @@
+"""A running pipeline without a network: the example programme applied, and a decider on a real database."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+import schemas
+from processor.core.programme import Programme
+from processor.flow.address_book import AddressBook
+from processor.flow.batch import BatchDecider
+from processor.flow.intake import Intake
+from processor.flow.programmes import Applied, apply_programme
+from processor.flow.snapshot import Snapshots
+from processor.flow.submission import Answer, IncomingMessage
+from processor.flow.worker import Worker
+from processor.wire.dialect import Dialect, parse_dialect
+from processor.wire.encode import encode_message
+from tests.conftest import Database
+
+NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
+SKYWAYS = Path(__file__).parents[2] / "examples" / "skyways"
+TOKEN_KEYS = {"k1": bytes(range(32))}
+BUCKETS = 256
+
+
+def shipped_dialects() -> dict[str, Dialect]:
+    """Compile every shipped dialect."""
+    texts = schemas.iso8583_dialects()
+    return {name: parse_dialect(name, text, texts) for name, text in texts.items()}
+
+
+DIALECTS = shipped_dialects()
+
+
+@dataclass(slots=True, kw_only=True)
+class Pipeline:
+    """The parts of a worker, and a clock a test can set."""
+
+    database: Database
+    snapshots: Snapshots
+    intake: Intake
+    decider: BatchDecider
+    worker: Worker
+    now: datetime = NOW
+
+    def clock(self) -> datetime:
+        """Return the time the test set."""
+        return self.now
+
+    def send(self, *messages: IncomingMessage) -> list[Answer]:
+        """Answer messages as one batch, on this thread."""
+        return self.worker._answers(list(messages))
+
+
+def apply_skyways(database: Database, *, document: str | None = None, now: datetime = NOW) -> Applied:
+    """Apply the example programme, or a changed document beside its merchants."""
+    text = document or (SKYWAYS / "programme.yaml").read_text()
+    files = {"merchants.csv": (SKYWAYS / "merchants.csv").read_text()}
+    applied = apply_programme(
+        database.service, document=text, files=files, source="programme.yaml", actor="test", now=now
+    )
+    assert isinstance(applied, Applied), applied
+    return applied
+
+
+def make_pipeline(database: Database) -> Pipeline:
+    """Build the parts of one worker on a database."""
+    snapshots = Snapshots()
+    with database.service.connect() as connection:
+        snapshots.refresh(connection)
+    intake = Intake(dialects=DIALECTS, token_keys=TOKEN_KEYS, active="k1")
+    holder: list[Pipeline] = []
+    decider = BatchDecider(
+        engine=database.service,
+        snapshots=snapshots,
+        address_book=AddressBook(database.service, BUCKETS),
+        clock=lambda: holder[0].now,
+    )
+    worker = Worker(
+        intake=intake, decider=decider, snapshots=snapshots, clock=lambda: holder[0].now, dialects=DIALECTS
+    )
+    pipeline = Pipeline(database=database, snapshots=snapshots, intake=intake, decider=decider, worker=worker)
+    holder.append(pipeline)
+    return pipeline
+
+
+@pytest.fixture
+def pipeline(database: Database) -> Pipeline:
+    """A pipeline with the example programme in force."""
+    apply_skyways(database)
+    return make_pipeline(database)
+
+
+def programme_of(pipeline: Pipeline) -> Programme:
+    """Return the example programme as it is in force."""
+    return pipeline.snapshots.current.latest("skyways")
+
+
+def iso87(mti: str, *, bank: str = "alpha", dialect: str = "iso87-ascii", caller_id: str = "1", **fields: str) -> IncomingMessage:
+    """Encode a message of the 1987 dialects; sensible values stand where a test names none."""
+    values = {
+        "pan": "4000000000000002",
+        "processing_code": "000000",
+        "amount": "000000010000",
+        "transmission_date_time": "1120113000",
+        "trace_number": "000001",
+        "local_time": "113000",
+        "local_date": "1120",
+        "mcc": "5411",
+        "entry_mode": "051",
+        "condition_code": "00",
+        "acquirer": "12345678",
+        "retrieval_reference": "632400000001",
+        "terminal": "TERM0001",
+        "acceptor": "NOBODY000000001",
+        "currency": "978",
+        **fields,
+    }
+    raw = encode_message(DIALECTS[dialect], mti, {name: value for name, value in values.items() if value})
+    return IncomingMessage(caller_id=caller_id, bank=bank, dialect=dialect, iso8583=raw)
