@@ -38,11 +38,15 @@ class _Finding:
 
 
 def schema_errors(document: LocatedDocument, schema: Mapping[str, Any]) -> tuple[tuple[Path, DocumentError], ...]:
-    """Return every way in which a document departs from a JSON Schema, each with the path that is broken by it."""
+    """Return every way in which a document departs from a JSON Schema, each with the path that is broken by it.
+
+    What reading the document found broken already is not reported again.
+    """
     found: dict[DocumentError, Path] = {}
     for error in Draft202012Validator(schema).iter_errors(document.value):
         for path, described in _described(document, _finding(error)):
-            found.setdefault(described, path)
+            if path not in document.broken:
+                found.setdefault(described, path)
     return tuple((path, error) for error, path in found.items())
 
 

@@ -49,6 +49,7 @@ class DocumentError:
 class LocatedDocument:
     """A document's plain values, and where each value and each key stands.
 
+    ``errors`` are those that reading found without having to stop.
     ``broken`` holds the paths that already have an error, so that no later check reads what is known to be wrong.
     """
 
@@ -56,6 +57,7 @@ class LocatedDocument:
     value: Any
     values_at: Mapping[Path, Position]
     keys_at: Mapping[Path, Position] = field(default_factory=dict)
+    errors: tuple[DocumentError, ...] = ()
     broken: frozenset[Path] = frozenset()
 
     def position(self, path: Path) -> Position:

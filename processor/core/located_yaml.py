@@ -23,37 +23,45 @@ MAX_DEPTH: Final = 10
 
 _INTEGER: Final = re.compile(r"-?(0|[1-9][0-9]{0,17})")
 _DECIMAL: Final = re.compile(r"-?[0-9]{1,18}\.[0-9]{1,18}")
+_TOP: Final = Position(line=1, column=1)
 _WORDS: Final[Mapping[str, bool | None]] = {"true": True, "false": False, "null": None, "~": None, "": None}
 
 
 def locate_yaml(text: str, *, source: str) -> LocatedDocument | tuple[DocumentError, ...]:
-    """Read one YAML document of plain values; returns every error that reading alone can find."""
+    """Read one YAML document of plain values; returns errors alone where the text cannot be read to its end."""
     tree = _Tree(source)
     if len(text) > MAX_CHARACTERS:
-        tree.refuse(
-            (),
-            Position(line=1, column=1),
-            f"has {len(text)} characters",
-            f"keep it to {MAX_CHARACTERS}; merchants stand in their own file",
-        )
+        expected = f"keep it to {MAX_CHARACTERS}; merchants stand in their own file"
+        tree.refuse((), _TOP, f"has {len(text)} characters", expected)
         return tuple(tree.errors)
+    if not _grow(tree, text):
+        return tuple(tree.errors)
+    if () not in tree.values_at:
+        tree.refuse((), _TOP, "is empty", "write a programme")
+        return tuple(tree.errors)
+    return LocatedDocument(
+        source=source,
+        value=tree.root,
+        values_at=tree.values_at,
+        keys_at=tree.keys_at,
+        errors=tuple(tree.errors),
+        broken=frozenset(tree.broken),
+    )
+
+
+def _grow(tree: "_Tree", text: str) -> bool:
+    """Feed a text's events to a tree; returns False where it could not be read to its end."""
     try:
-        for event in yaml.parse(text, Loader=yaml.SafeLoader):
-            if not tree.take(event):
-                break
+        return all(tree.take(event) for event in yaml.parse(text, Loader=yaml.SafeLoader))
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        place = _place(mark) if mark else Position(line=1, column=1)
+        place = _place(mark) if mark else _TOP
         tree.refuse((), place, f"is not YAML: {error.problem or error.context}", "mend the text at this place")
     except yaml.reader.ReaderError as error:
         before = text[: error.position]
         place = Position(line=before.count("\n") + 1, column=error.position - (before.rfind("\n") + 1) + 1)
         tree.refuse((), place, "holds a character that YAML does not allow", "remove it")
-    if not tree.errors and () not in tree.values_at:
-        tree.refuse((), Position(line=1, column=1), "is empty", "write a programme")
-    if tree.errors:
-        return tuple(tree.errors)
-    return LocatedDocument(source=source, value=tree.root, values_at=tree.values_at, keys_at=tree.keys_at)
+    return False
 
 
 def _place(mark: Any) -> Position:
@@ -89,11 +97,12 @@ class _Tree:
         self.values_at: dict[Path, Position] = {}
         self.keys_at: dict[Path, Position] = {}
         self.errors: list[DocumentError] = []
+        self.broken: set[Path] = set()
         self._source = source
         self._open: list[_Open] = []
 
-    def refuse(self, path: Path, place: Position, problem: str, expected: str) -> None:
-        """Note an error."""
+    def refuse(self, path: Path, place: Position, problem: str, expected: str, *, breaks: bool = True) -> None:
+        """Note an error, and that the value at its path is of no use to later checks unless it does not break it."""
         error = DocumentError(
             source=self._source,
             line=place.line,
@@ -103,6 +112,8 @@ class _Tree:
             expected=expected,
         )
         self.errors.append(error)
+        if breaks:
+            self.broken.add(path)
 
     def take(self, event: yaml.Event) -> bool:
         """Take one event; returns False where reading on would be of no use."""
@@ -121,14 +132,16 @@ class _Tree:
 
     def _take_key(self, parent: _Open, event: yaml.NodeEvent) -> bool:
         place = _place(event.start_mark)
-        if not isinstance(event, yaml.ScalarEvent) or self._is_indirect(parent.path, event):
+        if self._is_indirect(parent.path, event):
+            return False
+        if not isinstance(event, yaml.ScalarEvent):
             self.refuse(parent.path, place, "has a key that is not plain text", "write a word as the key")
             return False
         key: str = event.value
         if key in parent.items:
             first = self.keys_at[(*parent.path, key)]
             problem = f"is written a second time, first in line {first.line}"
-            self.refuse((*parent.path, key), place, problem, "keep one of the two")
+            self.refuse((*parent.path, key), place, problem, "keep one of the two", breaks=False)
         else:
             self.keys_at[(*parent.path, key)] = place
         parent.key = key

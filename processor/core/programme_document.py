@@ -99,7 +99,8 @@ def parse_programme(
 def _checked(located: LocatedDocument) -> tuple[LocatedDocument, list[DocumentError]]:
     """Check a document against its schema; the one returned knows which of its values are wrong."""
     found = schema_errors(located, programme_schema())
-    return replace(located, broken=frozenset(path for path, _ in found)), [error for _, error in found]
+    broken = located.broken.union(path for path, _ in found)
+    return replace(located, broken=broken), [*located.errors, *(error for _, error in found)]
 
 
 def _programme(value: Mapping[str, Any], listed: MerchantList, revision: int) -> Programme:
