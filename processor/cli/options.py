@@ -1,0 +1,51 @@
+"""Options that many verbs share, and the files they read."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, BinaryIO
+
+import typer
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
+
+LimitOption = Annotated[int, typer.Option("--limit", min=1, max=100_000, help="List at most this many.")]
+
+BankOption = Annotated[str, typer.Option("--bank", help="The bank, as the programme document names it.")]
+
+STANDARD_INPUT = "-"
+
+
+@contextmanager
+def open_input(file: str) -> Iterator[BinaryIO]:
+    """Open a file for reading, or standard input for ``-``; one that cannot be read is an error of usage."""
+    if file == STANDARD_INPUT:
+        yield sys.stdin.buffer
+        return
+    try:
+        source = Path(file).open("rb")  # noqa: SIM115 - closed below; only opening it is the usage error.
+    except OSError as error:
+        raise unreadable(file, error) from None
+    with source:
+        yield source
+
+
+def read_text(file: str) -> str:
+    """Read a whole text file in UTF-8, or standard input for ``-``."""
+    with open_input(file) as source:
+        try:
+            return source.read().decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise typer.BadParameter(
+                f"{file} is not UTF-8 at byte {error.start}; save it as UTF-8", param_hint="FILE"
+            ) from None
+        except OSError as error:
+            raise unreadable(file, error) from None
+
+
+def unreadable(file: str, error: OSError) -> typer.BadParameter:
+    """Return the usage error of a file that cannot be read."""
+    return typer.BadParameter(
+        f"cannot read {file} ({error.strerror}); name a file, or - for standard input", param_hint="FILE"
+    )
