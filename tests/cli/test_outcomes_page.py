@@ -26,7 +26,12 @@ def test_every_outcome_is_explained() -> None:
 
 def test_every_reason_is_explained_under_its_outcome() -> None:
     """The page lists exactly the reasons, each under the outcome that its number belongs to."""
-    ranges = {"Accepted": range(1, 40), "Parked": range(40, 60), "Rejected": range(60, 80), "Unavailable": range(80, 100)}
+    ranges = {
+        "Accepted": range(1, 40),
+        "Parked": range(40, 60),
+        "Rejected": range(60, 80),
+        "Unavailable": range(80, 100),
+    }
     sections = _sections()
     listed = {heading: [(name, number) for name, number, _ in sections[heading]] for heading in ranges}
     expected = {
