@@ -209,6 +209,16 @@ def _library_decode(dialect: Dialect, raw: bytes) -> tuple[dict[str, str], dict[
     raise DecodeFailure(dialect=dialect.name, field=label, position=position, problem=problem)
 
 
+def readable_amount(dialect: Dialect, raw: bytes) -> int | None:
+    """Return the transaction amount of a message that does not decode for another reason, or None."""
+    try:
+        document, _ = _library_decode(dialect, raw)
+    except (DecodeFailure, KeyError):
+        return None
+    amount = document.get(str(dialect.numbers["amount"]), "")
+    return int(amount) if amount.isascii() and amount.isdecimal() else None
+
+
 def _odd(dialect: Dialect, key: str, rule: Rule, value: str, position: int, oddities: list[str]) -> str:
     """Refuse odd content of a field that a decision needs; note it in any other, without control characters."""
     problem = "is not digits" if rule.numeric else "holds control characters"

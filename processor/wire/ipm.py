@@ -14,7 +14,7 @@ from enum import Enum
 from itertools import chain
 from typing import BinaryIO, Final
 
-from processor.wire.decode import MAXIMUM_MESSAGE_BYTES, Decoded, DecodeFailure, decode
+from processor.wire.decode import MAXIMUM_MESSAGE_BYTES, Decoded, DecodeFailure, decode, readable_amount
 from processor.wire.dialect import Dialect
 
 BLOCK_BYTES: Final = 1014
@@ -75,12 +75,14 @@ class ClearingSummary:
 
     ``records`` counts header and trailer too; ``amount_total`` is the sum of all transaction amounts in minor units,
     whatever their currencies, as the trailer's checksum is.
+    ``broken`` counts records that do not decode inside a file that is sound.
     """
 
     file_id: str
     records: int
     presentments: int
     others: int
+    broken: int
     amount_total: int
 
 
@@ -141,64 +143,100 @@ def looks_blocked(first_bytes: bytes) -> bool:
 def check_clearing_file(source: BinaryIO, dialect: Dialect, *, blocked: bool) -> ClearingSummary:
     """Read the whole file and return what it holds; raises :class:`ClearingFileError` where it is not whole.
 
-    A record that does not decode refuses the file too, since its amount is missing from the total.
+    A record between header and trailer that does not decode is counted as broken and leaves the file sound.
+    Its amount counts where it can be read; where it cannot, the trailer's total must leave room for it.
     """
-    file_id: str | None = None
-    trailed = False
-    presentments = amount_total = number = offset = 0
+    check = _FileCheck()
     for number, offset, raw in read_records(source, blocked=blocked):
-        decoded = _decoded(dialect, raw, number, offset)
-        role = record_role(decoded)
-        problem = _misplaced(role, first=number == 1, trailed=trailed)
-        if problem:
-            raise ClearingFileError(problem, offset=offset, record_number=number)
-        amount_total += int(decoded.fields.get("amount", "0"))
-        presentments += role is RecordRole.PRESENTMENT
-        if file_id is None:
-            file_id = decoded.fields.get("file_id", "").strip()
-            if not file_id:
-                raise ClearingFileError("the header has no file id", offset=offset, record_number=number)
-        trailed = role is RecordRole.TRAILER
-        if trailed:
-            _check_controls(decoded, file_id, number, amount_total, offset)
-    if file_id is None or not trailed:
-        raise ClearingFileError("the file has no trailer; ask for it again", offset=offset, record_number=number)
+        check.take(dialect, number, offset, raw)
+    if not check.trailed:
+        problem = "the file has no trailer; ask for it again"
+        raise ClearingFileError(problem, offset=check.offset, record_number=check.number)
     return ClearingSummary(
-        file_id=file_id,
-        records=number,
-        presentments=presentments,
-        others=number - presentments - 2,
-        amount_total=amount_total,
+        file_id=check.file_id,
+        records=check.number,
+        presentments=check.presentments,
+        others=check.number - check.presentments - check.broken - 2,
+        broken=check.broken,
+        amount_total=check.amount_total,
     )
+
+
+@dataclass(slots=True, kw_only=True)
+class _FileCheck:
+    """What has been read of a file so far."""
+
+    file_id: str = ""
+    trailed: bool = False
+    number: int = 0
+    offset: int = 0
+    presentments: int = 0
+    broken: int = 0
+    unread_amounts: int = 0
+    amount_total: int = 0
+
+    def take(self, dialect: Dialect, number: int, offset: int, raw: bytes) -> None:
+        """Check one record in its place."""
+        self.number, self.offset = number, offset
+        try:
+            decoded = decode(dialect, raw)
+        except DecodeFailure as failure:
+            if number == 1 or self.trailed:
+                problem = f"it does not decode: {failure}"
+                raise ClearingFileError(problem, offset=offset, record_number=number) from None
+            self._take_broken(dialect, raw)
+            return
+        role = record_role(decoded)
+        misplaced = _misplaced(role, first=number == 1, trailed=self.trailed)
+        if misplaced:
+            raise ClearingFileError(misplaced, offset=offset, record_number=number)
+        self.amount_total += int(decoded.fields.get("amount", "0"))
+        self.presentments += role is RecordRole.PRESENTMENT
+        if number == 1:
+            self.file_id = decoded.fields.get("file_id", "").strip()
+            if not self.file_id:
+                raise ClearingFileError("the header has no file id", offset=offset, record_number=number)
+        self.trailed = role is RecordRole.TRAILER
+        if self.trailed:
+            self._check_controls(decoded)
+
+    def _take_broken(self, dialect: Dialect, raw: bytes) -> None:
+        self.broken += 1
+        amount = readable_amount(dialect, raw)
+        if amount is None:
+            self.unread_amounts += 1
+        else:
+            self.amount_total += amount
+
+    def _check_controls(self, decoded: Decoded) -> None:
+        """Compare the trailer with the file: its id, its count of records and the sum of its amounts."""
+        file_id = decoded.fields.get("file_id", "").strip()
+        if file_id != self.file_id:
+            self._refuse("the trailer names another file", file_id, self.file_id)
+        messages = self._stated_number(decoded, "file_messages")
+        if messages != self.number:
+            self._refuse("the trailer counts other records than the file has", messages, self.number)
+        total = self._stated_number(decoded, "file_amount")
+        if total < self.amount_total or (total != self.amount_total and not self.unread_amounts):
+            self._refuse("the trailer's total is not the sum of the amounts", total, self.amount_total)
+
+    def _stated_number(self, decoded: Decoded, name: str) -> int:
+        text = decoded.fields.get(name, "").strip()
+        if not (text.isascii() and text.isdecimal()):
+            problem = f"the trailer's {name} is not a number"
+            raise ClearingFileError(problem, offset=self.offset, record_number=self.number)
+        return int(text)
+
+    def _refuse(self, problem: str, stated: str | int, calculated: str | int) -> None:
+        raise ClearingFileError(
+            problem, offset=self.offset, record_number=self.number, stated=stated, calculated=calculated
+        )
 
 
 def _misplaced(role: RecordRole, *, first: bool, trailed: bool) -> str | None:
     if first != (role is RecordRole.HEADER):
         return "the first record is not the header" if first else "a second header; hand over one file at a time"
     return "a record follows the trailer; hand over one file at a time" if trailed else None
-
-
-def _check_controls(decoded: Decoded, file_id: str, records: int, amount_total: int, offset: int) -> None:
-    """Compare the trailer with the file: its id, its count of records and the sum of its amounts."""
-    controls: tuple[tuple[str, str, int | str], ...] = (
-        ("file_id", "the trailer names another file", file_id),
-        ("file_messages", "the trailer counts other records than the file has", records),
-        ("file_amount", "the trailer's total is not the sum of the amounts", amount_total),
-    )
-    for name, problem, calculated in controls:
-        text = decoded.fields.get(name, "").strip()
-        if isinstance(calculated, int) and not text.isdecimal():
-            raise ClearingFileError(f"the trailer's {name} is not a number", offset=offset, record_number=records)
-        stated = int(text) if isinstance(calculated, int) else text
-        if stated != calculated:
-            raise ClearingFileError(problem, offset=offset, record_number=records, stated=stated, calculated=calculated)
-
-
-def _decoded(dialect: Dialect, raw: bytes, number: int, offset: int) -> Decoded:
-    try:
-        return decode(dialect, raw)
-    except DecodeFailure as failure:
-        raise ClearingFileError(f"it does not decode: {failure}", offset=offset, record_number=number) from None
 
 
 def _framed(pieces: Iterator[bytes], *, blocked: bool) -> Iterator[tuple[int, int, bytes]]:

@@ -1,7 +1,5 @@
 """The award element: tag, length, value, readable by a host that knows fewer tags."""
 
-# ruff: noqa: SIM300 - The house writes the expected value first.
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

@@ -1,7 +1,5 @@
 """Decoding: what is kept, what is dropped, and that every failure is ours and silent about the card."""
 
-# ruff: noqa: SIM300 - The house writes the expected value first.
-
 import pickle
 import traceback
 

@@ -1,7 +1,5 @@
 """Describing a message for a person: everything is named, nothing secret is shown."""
 
-# ruff: noqa: SIM300 - The house writes the expected value first.
-
 from processor.wire.describe import DescribedElement, describe
 from processor.wire.dialect import Dialect
 from processor.wire.encode import encode_message

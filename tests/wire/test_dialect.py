@@ -1,7 +1,5 @@
 """Dialects: what ships compiles, what is wrong is refused with its file, place and remedy."""
 
-# ruff: noqa: SIM300 - The house writes the expected value first.
-
 import pytest
 
 from processor.wire.dialect import DialectError, parse_dialect

@@ -1,7 +1,5 @@
 """The page on ISO 8583 says what the dialects say."""
 
-# ruff: noqa: SIM300 - The house writes the expected value first.
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """Encoding: the golden bytes of every dialect, round trips, and answers that never approve anything."""
 
-# ruff: noqa: SIM300 - The house writes the expected value first.
-
 import iso8583
 import pytest
 from hypothesis import given

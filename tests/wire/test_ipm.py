@@ -1,7 +1,5 @@
 """Clearing files: framing, blocks, controls; a file is whole or it is refused."""
 
-# ruff: noqa: SIM300 - The house writes the expected value first.
-
 import io
 from typing import Any
 
@@ -26,7 +24,7 @@ from processor.wire.ipm import (
     record_role,
     write_records,
 )
-from tests.wire.conftest import DIALECTS, GOLDEN, PAN, presentment
+from tests.wire.conftest import DIALECTS, GOLDEN, presentment
 
 IPM = DIALECTS["ipm93-ebcdic"]
 FILE_ID = "0022611220000000000100001"
@@ -99,7 +97,7 @@ def test_an_independent_reader_reads_the_same(blocked: bool) -> None:
 @pytest.mark.parametrize("blocked", [False, True])
 def test_a_whole_file_is_summed_up(blocked: bool) -> None:
     """The summary counts and adds what the file holds."""
-    expected = ClearingSummary(file_id=FILE_ID, records=42, presentments=40, others=0, amount_total=82000)
+    expected = ClearingSummary(file_id=FILE_ID, records=42, presentments=40, others=0, broken=0, amount_total=82000)
 
     assert expected == _check(write_records(_records(40), blocked=blocked), blocked=blocked)
 
@@ -109,7 +107,7 @@ def test_records_of_other_kinds_are_counted_and_added() -> None:
     chargeback = encode_message(IPM, "1442", presentment(function_code="450", amount="700"))
     records = [_header(), *_presentments(1), chargeback, _trailer(4, 800)]
 
-    assert ClearingSummary(file_id=FILE_ID, records=4, presentments=1, others=1, amount_total=800) == _check(
+    assert ClearingSummary(file_id=FILE_ID, records=4, presentments=1, others=1, broken=0, amount_total=800) == _check(
         write_records(records, blocked=False), blocked=False
     )
 
@@ -248,18 +246,25 @@ def test_a_file_in_disorder_is_refused(records: list[bytes], number: int, proble
     assert problem in refusal.problem
 
 
-def test_a_record_that_does_not_decode_refuses_the_file() -> None:
-    """The refusal names record and element and does not show the card."""
-    broken = bytearray(_presentments(1)[0])
-    del broken[-1]
-    records = [_header(), bytes(broken), _trailer(3, 100)]
+def test_a_broken_record_leaves_the_file_sound() -> None:
+    """A record that does not decode is counted; where its amount cannot be read the total must leave room for it."""
+    cut = _presentments(1)[0][:-1]
+    spoilt = _presentments(1)[0].replace("978".encode("cp500"), "ABC".encode("cp500"))
+    records = [_header(), cut, _presentments(1)[0], spoilt]
 
-    refusal = _refusal(write_records(records, blocked=False))
+    summary = _check(write_records([*records, _trailer(5, 100_000)], blocked=False), blocked=False)
 
-    assert 2 == refusal.record_number
-    assert "71 message_number" in str(refusal)
-    assert PAN[6:12] not in str(refusal)
-    assert PAN.encode("cp500").hex() not in repr(vars(refusal))
+    assert (5, 1, 2) == (summary.records, summary.presentments, summary.broken)
+    refusal = _refusal(write_records([*records, _trailer(5, 1)], blocked=False))
+    assert "the trailer's total is not the sum of the amounts" == refusal.problem
+
+
+def test_a_header_that_does_not_decode_refuses_the_file() -> None:
+    """The refusal names the record and does not show its content."""
+    refusal = _refusal(write_records([_header()[:-1], _trailer(2, 0)], blocked=False))
+
+    assert 1 == refusal.record_number
+    assert "it does not decode" in str(refusal)
 
 
 @pytest.mark.parametrize("blocked", [False, True])

@@ -1,7 +1,5 @@
 """Tokens: keyed, stable, tried under every live key, and printed by nobody."""
 
-# ruff: noqa: SIM300 - The house writes the expected value first.
-
 import hashlib
 import hmac
 
