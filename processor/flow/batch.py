@@ -59,38 +59,53 @@ class BatchDecider:
     address_book: AddressBook
     clock: Callable[[], datetime]
 
-    def decide(self, submissions: Sequence[Submission], undecodable: Sequence[Undecodable] = ()) -> list[Verdict]:
-        """Decide messages in order and keep what did not decode; each verdict is durable unless it says unavailable."""
+    def keep_undecodable(self, entries: Sequence[Undecodable]) -> bool:
+        """Keep where bytes failed to decode; return whether that is durable now."""
+        now = self.clock().astimezone(UTC)
+        for _ in range(ATTEMPTS):
+            try:
+                with self.engine.begin() as connection:
+                    keep_undecodable(
+                        connection.connection.cursor(), [_undecodable_row(entry, now) for entry in entries]
+                    )
+            except Exception as error:
+                if not is_retryable(error):
+                    raise
+                _LOG.info("undecodable_retried", entries=len(entries), error=type(error).__name__)
+            else:
+                return True
+        return False
+
+    def decide(self, submissions: Sequence[Submission]) -> list[Verdict]:
+        """Decide messages in order; each verdict is durable unless it says unavailable."""
+        if not submissions:
+            return []
         try:
-            return self._with_retries(submissions, undecodable)
+            return self._with_retries(submissions)
         except Exception as error:  # noqa: BLE001 - whatever fails, neighbours must be decided and the host answered.
             if is_unavailable(error):
                 _LOG.warning("batch_unavailable", messages=len(submissions), error=type(error).__name__)
                 return [_UNAVAILABLE] * len(submissions)
             _LOG.exception("batch_failed", messages=len(submissions))
-            return self._bisect(submissions, undecodable)
+            return self._bisect(submissions)
 
-    def _bisect(self, submissions: Sequence[Submission], undecodable: Sequence[Undecodable]) -> list[Verdict]:
+    def _bisect(self, submissions: Sequence[Submission]) -> list[Verdict]:
         """Decide the halves apart; a message that fails alone is parked as poison."""
         if len(submissions) > 1:
             half = len(submissions) // 2
-            return self.decide(submissions[:half], undecodable) + self.decide(submissions[half:])
-        if not submissions:
-            return []
+            return self.decide(submissions[:half]) + self.decide(submissions[half:])
         try:
-            return self._with_retries(submissions, undecodable, poison=True)
+            return self._with_retries(submissions, poison=True)
         except Exception:  # noqa: BLE001 - the last resort: the host is asked to send again.
             _LOG.exception("poison_not_parked")
             return [_UNAVAILABLE]
 
-    def _with_retries(
-        self, submissions: Sequence[Submission], undecodable: Sequence[Undecodable], *, poison: bool = False
-    ) -> list[Verdict]:
+    def _with_retries(self, submissions: Sequence[Submission], *, poison: bool = False) -> list[Verdict]:
         retried: frozenset[bytes] = frozenset()
         for attempt in range(1, ATTEMPTS + 1):
             known: set[bytes] = set()
             try:
-                return self._run(submissions, undecodable, retried, known, poison=poison)
+                return self._run(submissions, retried, known, poison=poison)
             except MovedAccountError as moved:
                 self.address_book.forget(moved.cards)
             except Exception as error:
@@ -103,7 +118,6 @@ class BatchDecider:
     def _run(
         self,
         submissions: Sequence[Submission],
-        undecodable: Sequence[Undecodable],
         retried: frozenset[bytes],
         known: set[bytes],
         *,
@@ -112,13 +126,10 @@ class BatchDecider:
         """Run one transaction; ``known`` receives the messages that were there before it."""
         now = self.clock().astimezone(UTC)
         cards = [(entry.message.bank, entry.message.card) for entry in submissions if entry.message.card]
-        addresses = self.address_book.resolve(cards, self.snapshots.current, now) if cards else {}
+        addresses = self.address_book.resolve(cards, self.snapshots.current, now)
         routed = [(entry, addresses[entry.message.card.token]) for entry in submissions if entry.message.card]
         with self.engine.begin() as connection:
             cursor = connection.connection.cursor()
-            keep_undecodable(cursor, [_undecodable_row(entry, now) for entry in undecodable])
-            if not routed:
-                return []
             version, accounts = lock_accounts(cursor, sorted({(to.bucket, to.account) for _, to in routed}))
             _refuse_moved(routed, accounts)
             snapshot = self.snapshots.current

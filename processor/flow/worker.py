@@ -154,11 +154,12 @@ class Worker:
         undecodable: list[Undecodable] = [
             entry.undecodable for entry in read if isinstance(entry, Refusal) and entry.undecodable
         ]
-        verdicts = iter(self._decider.decide(deciding, undecodable) if deciding or undecodable else ())
+        kept = not undecodable or self._decider.keep_undecodable(undecodable)
+        verdicts = iter(self._decider.decide(deciding))
         answers: list[Answer] = []
         for message, entry in zip(messages, read, strict=True):
             if isinstance(entry, Refusal):
-                answers.append(refuse(message, entry))
+                answers.append(refuse(message, entry) if kept or not entry.undecodable else _failed(message))
             elif _is_card_message(entry):
                 answers.append(answer(message, entry, next(verdicts), self._dialects[message.dialect]))
             else:

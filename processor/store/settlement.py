@@ -11,7 +11,7 @@ from datetime import date, datetime
 from typing import Any, Final
 
 import orjson
-from sqlalchemy import Connection, Row, text
+from sqlalchemy import Connection, Row, RowMapping, text
 
 ROWS_A_FETCH: Final = 5000
 """How many rows of a sweep are in memory at once."""
@@ -57,6 +57,8 @@ _CYCLE: Final = (
     "  AND o.programme = c.programme AND o.business_date = c.business_date) AS postings FROM cycle c"
 )
 
+# Whether this bank and programme has a cycle.
+HAS_CYCLE: Final = text("SELECT EXISTS (SELECT FROM cycle WHERE bank = :bank AND programme = :programme)")
 # Make those who close a date of this bank and programme wait for each other: its first cycle stands for all of them.
 LOCK_FIRST_CYCLE: Final = text(
     "SELECT business_date FROM cycle WHERE bank = :bank AND programme = :programme"
@@ -168,9 +170,9 @@ def lock_cycles(connection: Connection, bank: str, programme: str) -> None:
     The lock lasts until the transaction ends; read what it protects in statements that follow.
     """
     pair = {"bank": bank, "programme": programme}
-    if connection.execute(LOCK_FIRST_CYCLE, pair).first() is None:
+    if not connection.execute(HAS_CYCLE, pair).scalar_one():
         connection.execute(LOCK_CYCLES)
-        connection.execute(LOCK_FIRST_CYCLE, pair)
+    connection.execute(LOCK_FIRST_CYCLE, pair)
 
 
 def open_cycle(connection: Connection, key: CycleKey, now: datetime) -> None:
@@ -225,7 +227,7 @@ def assign_postings(connection: Connection, key: CycleKey, floor: date) -> int:
     return connection.execute(ASSIGN_POSTINGS, {**_named(key), "floor": floor}).rowcount
 
 
-def sum_obligations(connection: Connection, key: CycleKey) -> Sequence[Mapping[str, Any]]:
+def sum_obligations(connection: Connection, key: CycleKey) -> Sequence[RowMapping]:
     """Return a cycle's sums: debtor, creditor, currency, amount_minor, postings."""
     return connection.execute(SUM_OBLIGATIONS, _named(key)).mappings().all()
 
@@ -237,7 +239,7 @@ def keep_obligations(connection: Connection, key: CycleKey, obligations: Iterabl
         connection.execute(KEEP_OBLIGATION, rows)
 
 
-def load_obligations(connection: Connection, key: CycleKey) -> Sequence[Mapping[str, Any]]:
+def load_obligations(connection: Connection, key: CycleKey) -> Sequence[RowMapping]:
     """Return a cycle's kept obligations: debtor, creditor, currency, amount_minor, postings."""
     return connection.execute(LOAD_OBLIGATIONS, _named(key)).mappings().all()
 

@@ -1,0 +1,36 @@
+"""The list of messages that wait to be decided, read for a replay."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from processor.store.copy_text import binary_array, integer_array
+
+# The oldest of all that waits, with the stored fields.
+LOAD_OLDEST: Final = """
+SELECT p.bucket, p.message_id, m.fields::text FROM parked p
+JOIN message m ON m.bucket = p.bucket AND m.id = p.message_id
+WHERE (p.parked_at, p.bucket, p.message_id) > (%(at)s, %(bucket)s, %(id)s)
+ORDER BY p.parked_at, p.bucket, p.message_id LIMIT %(limit)s
+"""
+
+# Those of the given messages that still wait, with their stored fields.
+LOAD_NAMED: Final = """
+SELECT t.bucket, t.message_id, m.fields::text
+FROM unnest(%(buckets)s::smallint[], %(ids)s::bytea[]) AS k (bucket, message_id)
+JOIN parked t ON t.bucket = k.bucket AND t.message_id = k.message_id
+JOIN message m ON m.bucket = t.bucket AND m.id = t.message_id
+ORDER BY t.parked_at, t.bucket, t.message_id
+"""
+
+
+def load_oldest(cursor: Any, limit: int) -> list[str]:
+    """Return the stored fields of the messages that have waited longest."""
+    cursor.execute(LOAD_OLDEST, {"at": "-infinity", "bucket": -1, "id": b"", "limit": limit})
+    return [fields for _, _, fields in cursor.fetchall()]
+
+
+def load_named(cursor: Any, keys: Sequence[tuple[int, bytes]]) -> list[str]:
+    """Return the stored fields of those messages that still wait, oldest first."""
+    values = {"buckets": integer_array(key[0] for key in keys), "ids": binary_array(key[1] for key in keys)}
+    cursor.execute(LOAD_NAMED, values)
+    return [fields for _, _, fields in cursor.fetchall()]
