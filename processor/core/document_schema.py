@@ -120,7 +120,7 @@ def _problem(finding: _Finding) -> str:
     if finding.keyword == "uniqueItems":
         return "names something twice"
     if finding.keyword in {"minItems", "minProperties", "minLength"}:
-        return "is empty"
+        return f"has fewer than {finding.demand}" if value else "is empty"
     if finding.keyword in {"maxItems", "maxLength"}:
         return f"is longer than {finding.demand}"
     if value is None:

@@ -1,0 +1,297 @@
+"""What transactions would earn under a programme: the service's own pure decision, run over a file, with no database.
+
+Each line becomes a card message, each message is decided as the service decides it, and the postings add up to
+balances.
+It knows purchases by their ids in the file, where the service finds them by the traces in the messages.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Any, Final
+
+from processor.core.decision import AccountTerms, Award, Purchase, decide
+from processor.core.grant import CounterKey
+from processor.core.located_document import DocumentError
+from processor.core.message import CardMessage, Direction, MessageKind
+from processor.core.outcome import Reason
+from processor.core.posting import MEMBER_AVAILABLE, MEMBER_PENDING, Posting, party_of
+from processor.core.programme import Benefit, Link, Programme
+from processor.core.purchase import event_of
+from processor.core.transaction_file import Transaction, TransactionType, read_transactions
+
+APPROVED: Final = "00"
+DECLINED: Final = "05"
+"""Response codes (DE39) of a simulated authorization: approved, do not honour."""
+
+_KINDS: Final[Mapping[TransactionType, tuple[MessageKind, Direction]]] = {
+    TransactionType.AUTHORIZATION: (MessageKind.AUTHORIZATION, Direction.RESPONSE),
+    TransactionType.FINANCIAL: (MessageKind.FINANCIAL, Direction.RESPONSE),
+    TransactionType.REVERSAL: (MessageKind.REVERSAL, Direction.ADVICE),
+    TransactionType.CLEARING: (MessageKind.PRESENTMENT, Direction.ADVICE),
+    TransactionType.CLEARING_REVERSAL: (MessageKind.PRESENTMENT_REVERSAL, Direction.ADVICE),
+    TransactionType.REFUND: (MessageKind.PRESENTMENT, Direction.ADVICE),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SimulatedTransaction:
+    """What one transaction changes, and why; ``partner`` is the one its purchase matched, None where none did.
+
+    ``awards`` are changes of what rules grant the purchase: pending until it clears, then available.
+    ``unrated`` names the rules that have no rate for its currency.
+    """
+
+    transaction: Transaction
+    reason: Reason
+    partner: str | None
+    awards: tuple[Award, ...]
+    considered: tuple[Award, ...]
+    unrated: tuple[str, ...]
+    postings: tuple[Posting, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClosingBalance:
+    """What an account holds after the last transaction.
+
+    ``pending`` and ``available`` are miles in the smallest unit; ``discounts`` are what was given, cleared or not, in
+    minor units of each currency.
+    """
+
+    account: str
+    pending: int
+    available: int
+    discounts: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Obligation:
+    """What one party owes another after the last transaction, in minor units of one currency."""
+
+    debtor: str
+    creditor: str
+    currency: str
+    amount_minor: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Simulation:
+    """The result: one entry per transaction in the file's order, then the balances and who owes whom."""
+
+    programme: Programme
+    transactions: tuple[SimulatedTransaction, ...]
+    balances: tuple[ClosingBalance, ...]
+    obligations: tuple[Obligation, ...]
+
+
+@dataclass(slots=True, kw_only=True)
+class _Account:
+    """One account while the simulation runs."""
+
+    used: dict[CounterKey, int] = field(default_factory=dict)
+    purchases: dict[str, Purchase] = field(default_factory=dict)
+    pending: int = 0
+    available: int = 0
+    discounts: dict[str, int] = field(default_factory=dict)
+
+
+def simulate(revisions: Sequence[Programme], text: str, *, source: str) -> Simulation | tuple[DocumentError, ...]:
+    """Decide a file of transactions in its order; returns every error in the file instead where there is one.
+
+    ``revisions`` are one programme's, at least one; each purchase is decided under the one in force when it happened,
+    and products and partners are checked against the latest.
+    ``source`` is the file's name for errors.
+    """
+    ordered = sorted(revisions, key=lambda programme: (programme.effective_from, programme.revision))
+    latest = ordered[-1]
+    file = read_transactions(text, source=source, programme=latest)
+    if file.errors:
+        return file.errors
+    accounts: dict[str, _Account] = {}
+    results = tuple(
+        _simulated(accounts.setdefault(transaction.account, _Account()), transaction, ordered)
+        for transaction in file.transactions
+    )
+    return Simulation(
+        programme=latest,
+        transactions=results,
+        balances=tuple(
+            ClosingBalance(
+                account=name,
+                pending=account.pending,
+                available=account.available,
+                discounts={unit: amount for unit, amount in sorted(account.discounts.items()) if amount},
+            )
+            for name, account in accounts.items()
+        ),
+        obligations=_obligations(results),
+    )
+
+
+def _simulated(account: _Account, transaction: Transaction, ordered: Sequence[Programme]) -> SimulatedTransaction:
+    """Decide one transaction and bring its account up to date."""
+    latest = ordered[-1]
+    bank = latest.products[transaction.product].bank
+    link = next(link for link in latest.links if link.bank == bank and transaction.dialect in {None, link.dialect})
+    before = account.purchases.get(transaction.purchase) or Purchase(id=_id(transaction.purchase))
+    event = event_of(message_of(transaction, link), link, transaction.product)
+    terms = AccountTerms(
+        bank=bank,
+        programme_at=lambda at: _in_force(ordered, at),
+        revision_of=lambda number: next(revision for revision in ordered if revision.revision == number),
+        used=account.used,
+        reserved={},
+    )
+    decision = decide(before, event, terms)
+    if decision is None:
+        return SimulatedTransaction(
+            transaction=transaction,
+            reason=Reason.NO_PROGRAMME,
+            partner=None,
+            awards=(),
+            considered=(),
+            unrated=(),
+            postings=(),
+        )
+    account.purchases[transaction.purchase] = decision.purchase
+    _add_up(account, decision.awards, decision.postings)
+    return SimulatedTransaction(
+        transaction=transaction,
+        reason=decision.reason,
+        partner=decision.purchase.partner,
+        awards=decision.awards,
+        considered=decision.considered,
+        unrated=decision.unrated,
+        postings=decision.postings,
+    )
+
+
+def _in_force(ordered: Sequence[Programme], at: int) -> Programme | None:
+    return next((revision for revision in reversed(ordered) if revision.effective_from.timestamp() <= at), None)
+
+
+def _id(name: str) -> bytes:
+    return blake2b(name.encode(), digest_size=16).digest()
+
+
+def message_of(transaction: Transaction, link: Link) -> CardMessage:
+    """Return the card message that a transaction stands for, as ``wire/`` would read it from a host or a file."""
+    kind, direction = _KINDS[transaction.type]
+    refund = transaction.type is TransactionType.REFUND
+    clears = kind in {MessageKind.PRESENTMENT, MessageKind.PRESENTMENT_REVERSAL}
+    return CardMessage(
+        message_id=_id(transaction.id),
+        content=_id(transaction.id),
+        bank=link.bank,
+        dialect=link.dialect,
+        mti="",
+        kind=kind,
+        direction=direction,
+        card=None,
+        transmitted_at=transaction.at,
+        processing_code=transaction.processing_code,
+        credit=refund or "20" <= transaction.processing_code <= "29",
+        amount=transaction.amount,
+        billing=transaction.billing,
+        replacement=transaction.remaining,
+        local_date=transaction.local_date,
+        trace="" if clears else transaction.id,
+        original_trace=transaction.original if kind is MessageKind.REVERSAL else None,
+        response_code="" if clears else APPROVED if transaction.approved else DECLINED,
+        acquirer=transaction.acquirer,
+        acceptor=transaction.acceptor,
+        terminal=transaction.terminal,
+        mcc=transaction.mcc,
+        acquirer_reference=(transaction.original or transaction.id) if clears else "",
+        clearing_part=transaction.part,
+    )
+
+
+def _add_up(account: _Account, awards: Sequence[Award], postings: Sequence[Posting]) -> None:
+    for posting in postings:
+        for side, sign in ((posting.debit, -1), (posting.credit, 1)):
+            if side == MEMBER_PENDING:
+                account.pending += sign * posting.amount
+            elif side == MEMBER_AVAILABLE:
+                account.available += sign * posting.amount
+    for award in awards:
+        if award.benefit is Benefit.DISCOUNT:
+            change = award.pending_change + award.available_change
+            account.discounts[award.grant.unit] = account.discounts.get(award.grant.unit, 0) + change
+
+
+def _obligations(results: Sequence[SimulatedTransaction]) -> tuple[Obligation, ...]:
+    """Add up what parties owe each other; what one owes and is owed by the same other is netted."""
+    totals: dict[tuple[str, str, str], int] = {}
+    for posting in (posting for result in results for posting in result.postings if posting.between_parties):
+        debtor, creditor = party_of(posting.debit), party_of(posting.credit)
+        low, high = sorted((debtor, creditor))
+        key, sign = (low, high, posting.unit), 1 if debtor == low else -1
+        totals[key] = totals.get(key, 0) + sign * posting.amount
+    return tuple(
+        Obligation(
+            debtor=low if amount > 0 else high,
+            creditor=high if amount > 0 else low,
+            currency=currency,
+            amount_minor=abs(amount),
+        )
+        for (low, high, currency), amount in sorted(totals.items())
+        if amount
+    )
+
+
+def simulation_as_data(simulation: Simulation) -> dict[str, Any]:
+    """Return a simulation as plain values for JSON; amounts are whole numbers of the smallest unit."""
+    return {
+        "programme": simulation.programme.id,
+        "revision": simulation.programme.revision,
+        "unit": simulation.programme.unit,
+        "decimals": simulation.programme.decimals,
+        "transactions": [_transaction_as_data(result) for result in simulation.transactions],
+        "balances": [
+            {
+                "account": balance.account,
+                "pending": balance.pending,
+                "available": balance.available,
+                "discounts": dict(balance.discounts),
+            }
+            for balance in simulation.balances
+        ],
+        "obligations": [
+            {
+                "debtor": owed.debtor,
+                "creditor": owed.creditor,
+                "currency": owed.currency,
+                "amount_minor": owed.amount_minor,
+            }
+            for owed in simulation.obligations
+        ],
+    }
+
+
+def _transaction_as_data(result: SimulatedTransaction) -> dict[str, Any]:
+    return {
+        "line": result.transaction.line,
+        "id": result.transaction.id,
+        "type": result.transaction.type.value,
+        "account": result.transaction.account,
+        "purchase": result.transaction.purchase,
+        "partner": result.partner,
+        "reason": result.reason.name,
+        "awards": [
+            {
+                "rule": award.rule,
+                "benefit": award.benefit.value,
+                "unit": award.grant.unit,
+                "funder": award.funder,
+                "pending_change": award.pending_change,
+                "available_change": award.available_change,
+                "granted": award.grant.granted,
+                "entitled": award.grant.entitled,
+                "cut_by": award.cut_by,
+            }
+            for award in result.awards
+        ],
+        "unrated": list(result.unrated),
+    }
