@@ -1,0 +1,1 @@
+"""Example programmes and the traffic that shows what they do."""
