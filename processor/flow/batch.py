@@ -19,6 +19,7 @@ from processor.core.links import traces_of
 from processor.core.outcome import Outcome, Reason
 from processor.flow.address_book import AddressBook
 from processor.flow.batch_work import BatchWork, TraceKey, trace_hash
+from processor.flow.retry import ATTEMPTS, retried
 from processor.flow.snapshot import Snapshot, Snapshots
 from processor.flow.submission import Submission, Undecodable, Verdict
 from processor.store.card_side import (
@@ -35,9 +36,6 @@ from processor.store.card_side import (
 from processor.store.directory import CardAddress
 from processor.store.failure import is_retryable, is_unavailable
 from processor.store.undecodable import keep_undecodable
-
-ATTEMPTS: Final = 4
-"""How often a batch runs: once, and three times again on retryable errors."""
 
 _LOG = structlog.get_logger(__name__)
 
@@ -61,20 +59,18 @@ class BatchDecider:
 
     def keep_undecodable(self, entries: Sequence[Undecodable]) -> bool:
         """Keep where bytes failed to decode; return whether that is durable now."""
-        now = self.clock().astimezone(UTC)
-        for _ in range(ATTEMPTS):
-            try:
-                with self.engine.begin() as connection:
-                    keep_undecodable(
-                        connection.connection.cursor(), [_undecodable_row(entry, now) for entry in entries]
-                    )
-            except Exception as error:
-                if not is_retryable(error):
-                    raise
-                _LOG.info("undecodable_retried", entries=len(entries), error=type(error).__name__)
-            else:
-                return True
-        return False
+        rows = [_undecodable_row(entry, self.clock().astimezone(UTC)) for entry in entries]
+        try:
+            retried("keep_undecodable", lambda: self._keep(rows))
+        except Exception as error:
+            if not is_retryable(error):
+                raise
+            return False
+        return True
+
+    def _keep(self, rows: list[tuple[Any, ...]]) -> None:
+        with self.engine.begin() as connection:
+            keep_undecodable(connection.connection.cursor(), rows)
 
     def decide(self, submissions: Sequence[Submission]) -> list[Verdict]:
         """Decide messages in order; each verdict is durable unless it says unavailable."""
@@ -163,7 +159,7 @@ class BatchDecider:
         traces = load_traces(cursor, list(trace_keys)) if trace_keys else {}
         purchases = load_purchases(cursor, list({(bucket, found) for (bucket, _, _), found in traces.items()}))
         capped = any(revision.caps for revisions in snapshot.programmes.values() for revision in revisions)
-        periods = _periods(routed, purchases) if capped else set()
+        periods = periods_of(routed, purchases) if capped else set()
         return BatchWork(
             snapshot=snapshot,
             writes=BatchWrites(now=now),
@@ -202,7 +198,7 @@ def _refuse_moved(routed: Sequence[tuple[Submission, CardAddress]], accounts: di
         raise MovedAccountError(moved)
 
 
-def _periods(routed: Sequence[tuple[Submission, CardAddress]], purchases: dict[Key, Purchase]) -> set[str]:
+def periods_of(routed: Sequence[tuple[Submission, CardAddress]], purchases: dict[Key, Purchase]) -> set[str]:
     """Return the names of every period that a decision on this batch can count in: days, months, years, purchases."""
     days: set[date] = set()
     names = {purchase_id.hex() for _, purchase_id in purchases}

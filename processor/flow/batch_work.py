@@ -27,6 +27,11 @@ from processor.store.directory import CardAddress
 OLDEST_DAYS: Final = 300
 """A message sent longer ago is parked: its repeat window has passed, so operations decide."""
 
+NUMBERS_OF_AN_ATTEMPT: Final = 1024
+"""Awards and postings that one decision on a message may number; the next attempt's begin behind them."""
+NUMBERS_OF_A_JOIN: Final = 0xF000
+"""Where the numbers of what a joined account gives back begin, beyond those of any attempt."""
+
 TraceKey = tuple[int, bytes, bytes]
 
 
@@ -38,6 +43,18 @@ def trace_hash(trace: str) -> bytes:
 def numbered(message_id: bytes, number: int) -> bytes:
     """Return the id of the n-th award or posting of a message: the message's id, then the number in two bytes."""
     return message_id + number.to_bytes(2, "big")
+
+
+def _purchase_id(submission: Submission, account: AccountRow) -> bytes:
+    """Return the id of a purchase that begins with this message: the message's own.
+
+    Where the message was moved from a joined account, which may share the bucket, it tells the two purchases apart.
+    """
+    message_id = submission.message.message_id
+    if not submission.moved:
+        return message_id
+    moved = blake2b(account.id + message_id, digest_size=13, person=b"cobrand-moved").digest()
+    return message_id[:3] + moved
 
 
 def explanation_name(account: bytes, message_id: bytes, attempt: int) -> str:
@@ -70,9 +87,11 @@ class BatchWork:
         key = (address.bucket, message.message_id)
         account = self.accounts[address.bucket, address.account]
         known = self.known.get(key)
-        if known is not None and not (submission.replay and known.outcome == Outcome.PARKED):
+        again = submission.moved or (submission.replay and known is not None and known.outcome == Outcome.PARKED)
+        if known is not None and not again:
             return self._known(submission, key, account, known)
         attempt = known.attempt + 1 if known else 1
+        self._numbers[message.message_id] = (attempt - 1) * NUMBERS_OF_AN_ATTEMPT
         if known is None:
             self.writes.add_message(key, account.id, message.bank, message.dialect, message.content, submission.fields)
         reason = self._why_park(submission, account)
@@ -100,6 +119,28 @@ class BatchWork:
             message = submission.message
             self.writes.add_message(key, account.id, message.bank, message.dialect, message.content, submission.fields)
         return self._park(submission, key, account, 1, Reason.POISON, again=known is not None)
+
+    def empty_account(self, account: AccountRow, survivor: bytes) -> None:
+        """Take back everything an account's loaded purchases were granted, because another account takes them over."""
+        used = self.counters.setdefault((account.bucket, account.id), {})
+        for (bucket, purchase_id), purchase in list(self.purchases.items()):
+            if bucket != account.bucket or purchase.merged_into is not None:
+                continue
+            terms = self._terms(account, purchase_id, dict(used))
+            withdrawal = withdraw(purchase, survivor, terms)
+            self._store_counters(account, used, terms.used)
+            self._store_purchase(account, withdrawal.purchase)
+            self._numbers[purchase_id] = NUMBERS_OF_A_JOIN
+            if withdrawal.programme is not None:
+                self._book(
+                    purchase_id,
+                    account,
+                    purchase_id,
+                    withdrawal.programme,
+                    withdrawal.partner,
+                    withdrawal.awards,
+                    withdrawal.postings,
+                )
 
     def _known(self, submission: Submission, key: Key, account: AccountRow, known: KnownMessage) -> Verdict:
         """Answer a message that was decided before with its stored decision, or refuse what claims its identity."""
@@ -179,9 +220,10 @@ class BatchWork:
         """
         message = submission.message
         hashes = [trace_hash(trace) for trace in traces_of(message, submission.surviving)]
+        hashes = hashes or [trace_hash(f"message/{message.message_id.hex()}")]
         keys: list[TraceKey] = [(account.bucket, account.id, value) for value in hashes]
         found = sorted({self.traces[key] for key in keys if key in self.traces})
-        purchase_id = found[0] if found else message.message_id
+        purchase_id = found[0] if found else _purchase_id(submission, account)
         purchase = self.purchases.get((account.bucket, purchase_id), Purchase(id=purchase_id))
         others = [self.purchases[account.bucket, other] for other in found[1:]]
         event = event_of(message, submission.link, account.product or "")

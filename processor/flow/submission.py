@@ -26,7 +26,8 @@ class Submission:
 
     ``fields`` is the message as it is stored; ``decoded`` is what an ISO 8583 answer is made from, None in a replay and
     for clearing records.
-    ``replay`` is true for a parked message that is decided again.
+    ``replay`` is true for a parked message that is decided again; ``moved`` for one whose account was joined to
+    another, where it is decided afresh.
     """
 
     message: CardMessage
@@ -35,6 +36,7 @@ class Submission:
     surviving: tuple[str, ...]
     age_days: int
     replay: bool = False
+    moved: bool = False
     decoded: Decoded | None = field(default=None, repr=False)
     raw: bytes = field(default=b"", repr=False)
 

@@ -49,6 +49,9 @@ KEEP_REFERENCES: Final = """
 INSERT INTO account_reference (bank, reference, account, bucket) VALUES %s ON CONFLICT (bank, reference) DO NOTHING
 """
 
+# Tell which accounts a bank's reference leads to.
+FIND_REFERENCED: Final = "SELECT account FROM account_reference WHERE account = ANY (%(accounts)s::bytea[])"
+
 # Open accounts that are not there yet.
 OPEN_ACCOUNTS: Final = """
 INSERT INTO account (bucket, id, bank, programme, product, status, provisional, pending, available, updated_at)
@@ -57,9 +60,9 @@ VALUES %s ON CONFLICT (bucket, id) DO NOTHING
 
 # Give accounts their programme and product; a provisional one becomes active.
 ADOPT_ACCOUNTS: Final = """
-UPDATE account t SET programme = k.programme, product = k.product, status = 'active', provisional = false,
-                     updated_at = k.now
-FROM (VALUES %s) AS k (bucket, id, programme, product, now)
+UPDATE account t SET programme = k.programme, status = 'active', provisional = false, updated_at = k.now,
+                     product = CASE WHEN k.leads OR t.product IS NULL THEN k.product ELSE t.product END
+FROM (VALUES %s) AS k (bucket, id, programme, product, leads, now)
 WHERE t.bucket = k.bucket AND t.id = k.id AND t.superseded_by IS NULL
 """
 
@@ -128,6 +131,12 @@ def find_references(cursor: Any, bank: str, references: Sequence[str]) -> dict[s
     }
 
 
+def referenced(cursor: Any, accounts: Sequence[bytes]) -> set[bytes]:
+    """Return those of the accounts that some reference of a bank leads to."""
+    cursor.execute(FIND_REFERENCED, {"accounts": binary_array(accounts)})
+    return {bytes(row[0]) for row in cursor.fetchall()}
+
+
 def keep_references(cursor: Any, bank: str, references: dict[str, CardAddress]) -> None:
     """Bind new references to accounts, in order."""
     if references:
@@ -147,11 +156,11 @@ def open_accounts(cursor: Any, bank: str, addresses: Sequence[CardAddress], now:
     return int(cursor.rowcount)
 
 
-def adopt_accounts(cursor: Any, terms: dict[CardAddress, tuple[str, str]], now: datetime) -> None:
-    """Give locked accounts their (programme, product)."""
+def adopt_accounts(cursor: Any, terms: dict[CardAddress, tuple[str, str, bool]], now: datetime) -> None:
+    """Give locked accounts their (programme, product); one that does not lead counts only where there is none yet."""
     if terms:
-        rows = [(to.bucket, to.account, programme, product, now) for to, (programme, product) in terms.items()]
-        template = "(%s::smallint, %s::bytea, %s::text, %s::text, %s::timestamptz)"
+        rows = [(to.bucket, to.account, *of_account, now) for to, of_account in terms.items()]
+        template = "(%s::smallint, %s::bytea, %s::text, %s::text, %s::boolean, %s::timestamptz)"
         execute_values(cursor, ADOPT_ACCOUNTS, rows, template=template, page_size=len(rows))
 
 

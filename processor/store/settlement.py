@@ -132,15 +132,15 @@ LOAD_OBLIGATIONS: Final = text(
     " ORDER BY debtor, creditor, currency"
 )
 # A cycle's postings in the order of its files. The partner is that of the awards which the same message gave the same
-# purchase: their ids begin with the message's. A change of price alone charges without an award; then the message's
-# decision says it.
+# purchase in the same transaction: their ids begin with the message's. A change of price alone charges without an
+# award; then the message's decision says it. Rows of one transaction never change, nor does what is read here.
 STREAM_POSTINGS: Final = text(
     "SELECT p.id, p.purchase_id, p.template, p.rule, p.debit, p.credit, p.unit, p.amount, p.booked_at, p.business_date,"
     " COALESCE("
-    "  (SELECT max(a.partner) FROM award a WHERE a.bucket = p.bucket"
-    r"   AND a.id > p.message_id AND a.id <= p.message_id || '\xffff'::bytea AND a.purchase_id = p.purchase_id),"
+    "  (SELECT max(a.partner) FROM award a WHERE a.bucket = p.bucket AND a.id > p.message_id"
+    r"   AND a.id <= p.message_id || '\xffff'::bytea AND a.purchase_id = p.purchase_id AND a.booked_at = p.booked_at),"
     "  (SELECT d.detail ->> 'partner' FROM decision d WHERE d.bucket = p.bucket AND d.message_id = p.message_id"
-    "   AND d.purchase_id = p.purchase_id ORDER BY d.attempt DESC LIMIT 1), '') AS partner"
+    "   AND d.purchase_id = p.purchase_id AND d.decided_at = p.booked_at), '') AS partner"
     " FROM cycle_posting m JOIN posting p ON p.bucket = m.bucket AND p.id = m.posting_id"
     " WHERE m.bank = :bank AND m.programme = :programme AND m.business_date = :business_date"
     " ORDER BY p.business_date, p.id"

@@ -123,6 +123,7 @@ account_reference = _table(
     _binary("account"),
     _bucket(),
     PrimaryKeyConstraint("bank", "reference"),
+    Index("account_reference_by_account", "account"),
     access=Access.APPEND,
 )
 

@@ -78,9 +78,7 @@ def make_pipeline(database: Database) -> Pipeline:
         address_book=AddressBook(database.service, BUCKETS),
         clock=lambda: holder[0].now,
     )
-    worker = Worker(
-        intake=intake, decider=decider, snapshots=snapshots, clock=lambda: holder[0].now, dialects=DIALECTS
-    )
+    worker = Worker(intake=intake, decider=decider, snapshots=snapshots, clock=lambda: holder[0].now, dialects=DIALECTS)
     pipeline = Pipeline(database=database, snapshots=snapshots, intake=intake, decider=decider, worker=worker)
     holder.append(pipeline)
     return pipeline
@@ -88,7 +86,7 @@ def make_pipeline(database: Database) -> Pipeline:
 
 @pytest.fixture
 def pipeline(database: Database) -> Pipeline:
-    """A pipeline with the example programme in force."""
+    """Give a test a pipeline with the example programme in force."""
     apply_skyways(database)
     return make_pipeline(database)
 
@@ -98,7 +96,9 @@ def programme_of(pipeline: Pipeline) -> Programme:
     return pipeline.snapshots.current.latest("skyways")
 
 
-def iso87(mti: str, *, bank: str = "alpha", dialect: str = "iso87-ascii", caller_id: str = "1", **fields: str) -> IncomingMessage:
+def iso87(
+    mti: str, *, bank: str = "alpha", dialect: str = "iso87-ascii", caller_id: str = "1", **fields: str
+) -> IncomingMessage:
     """Encode a message of the 1987 dialects; sensible values stand where a test names none."""
     values = {
         "pan": "4000000000000002",

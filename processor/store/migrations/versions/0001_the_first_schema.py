@@ -38,6 +38,7 @@ def upgrade() -> None:
         sa.Column("bucket", sa.SmallInteger(), nullable=False),
         sa.PrimaryKeyConstraint("bank", "reference"),
     )
+    op.create_index("account_reference_by_account", "account_reference", ["account"], unique=False)
     op.create_table(
         "audit",
         sa.Column("id", sa.LargeBinary(), nullable=False),
