@@ -1,7 +1,5 @@
 """``cobrand clearing``: hand a bank's clearing file to a server, and see the files it has taken."""
 
-import os
-import stat
 from collections.abc import Iterator
 from typing import Annotated, BinaryIO, Final
 
@@ -9,7 +7,7 @@ import typer
 
 from processor.cli.client import DEFAULT_SERVER, WORK_SECONDS, ServerOption, connect, list_pages
 from processor.cli.failure import ExitCode
-from processor.cli.options import BankOption, JsonOption, LimitOption, open_input
+from processor.cli.options import BankOption, JsonOption, LimitOption, open_input, size_of
 from processor.cli.output import (
     ProgressBar,
     counted,
@@ -62,9 +60,7 @@ def submit(
 
 def submit_clearing_file(server: str, source: BinaryIO, *, bank: str, dialect: str) -> SubmitClearingFileResponse:
     """Send a clearing file in pieces, with a progress bar."""
-    status = os.fstat(source.fileno())
-    total = status.st_size if stat.S_ISREG(status.st_mode) else None
-    with connect(server) as channel, progress_bar("Bytes", total) as bar:
+    with connect(server) as channel, progress_bar("Bytes", size_of(source)) as bar:
         requests = _requests(source, ClearingFileHeader(bank=bank, dialect=dialect), bar)
         return ClearingServiceStub(channel).SubmitClearingFile(requests, timeout=WORK_SECONDS)
 

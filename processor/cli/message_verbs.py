@@ -4,8 +4,6 @@ Messages come from files or standard input, never from arguments, which other us
 """
 
 import binascii
-import os
-import stat
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
@@ -20,7 +18,7 @@ from processor.cli.client import DEFAULT_SERVER, ServerOption
 from processor.cli.failure import CommandError, ExitCode
 from processor.cli.message_file import read_json_lines, read_length_prefixed
 from processor.cli.message_stream import FRAME_MESSAGES, StreamTerms
-from processor.cli.options import JsonOption, open_input
+from processor.cli.options import JsonOption, open_input, size_of
 from processor.cli.output import counted, say, show_json, show_table
 from processor.cli.submission import AnswerFile, Tally, submit_messages
 from processor.wire.decode import MAXIMUM_MESSAGE_BYTES, DecodeFailure
@@ -129,7 +127,7 @@ def _create(path: Path) -> BinaryIO:
 
 def _count_lines(source: BinaryIO) -> int | None:
     """Count the lines of a regular file and go back to its beginning; a pipe has no count."""
-    if not stat.S_ISREG(os.fstat(source.fileno()).st_mode):
+    if size_of(source) is None:
         return None
     lines = sum(piece.count(b"\n") for piece in iter(lambda: source.read(1 << 20), b""))
     source.seek(0)

@@ -1,5 +1,7 @@
 """Options that many verbs share, and the files they read."""
 
+import os
+import stat
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -42,6 +44,15 @@ def read_text(file: str) -> str:
             ) from None
         except OSError as error:
             raise unreadable(file, error) from None
+
+
+def size_of(source: BinaryIO) -> int | None:
+    """Return the size of a regular file in bytes; nobody knows how much will come out of a pipe."""
+    try:
+        status = os.fstat(source.fileno())
+    except OSError:
+        return None
+    return status.st_size if stat.S_ISREG(status.st_mode) else None
 
 
 def unreadable(file: str, error: OSError) -> typer.BadParameter:

@@ -4,17 +4,31 @@
 """
 
 from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import typer
 
 from processor.cli.client import ANSWER_SECONDS, DEFAULT_SERVER, ServerOption, connect, list_pages
 from processor.cli.failure import CommandError
 from processor.cli.options import JsonOption, LimitOption, read_text
-from processor.cli.output import document_of, instant, more_exist, say, show_json, show_table, show_text
+from processor.cli.output import (
+    amount_of_unit,
+    document_of,
+    instant,
+    money,
+    more_exist,
+    say,
+    show_json,
+    show_table,
+    show_text,
+)
+from processor.core.decision import Award
+from processor.core.located_document import DocumentError
 from processor.core.programme import Programme
 from processor.core.programme_document import merchant_files, parse_programme
+from processor.core.simulation import Simulation, simulate, simulation_as_data
 from processor.v1 import programme_pb2
 from processor.v1.programme_pb2 import (
     ApplyProgrammeRequest,
@@ -27,6 +41,7 @@ from processor.v1.programme_pb2_grpc import ProgrammeServiceStub
 DocumentArgument = Annotated[str, typer.Argument(metavar="PROGRAMME.yaml", help="The programme document.")]
 
 _EXAMPLE: Final = "examples/skyways/programme.yaml"
+_EXAMPLE_TRANSACTIONS: Final = "examples/skyways/transactions.jsonl"
 
 
 def add_to(app: typer.Typer) -> None:
@@ -34,6 +49,9 @@ def add_to(app: typer.Typer) -> None:
     programme = typer.Typer(help="Check programmes and put them into force.", no_args_is_help=True)
     programme.command("validate", epilog=f"Example: cobrand programme validate {_EXAMPLE}")(validate)
     programme.command("apply", epilog=f"Example: cobrand programme apply {_EXAMPLE}")(apply)
+    programme.command("simulate", epilog=f"Example: cobrand programme simulate {_EXAMPLE} {_EXAMPLE_TRANSACTIONS}")(
+        simulate_transactions
+    )
     programme.command("show", epilog="Example: cobrand programme show skyways --document")(show)
     programme.command("list", epilog="Example: cobrand programme list")(list_programmes)
     app.add_typer(programme, name="programme")
@@ -54,35 +72,36 @@ def read_document(file: str) -> tuple[str, dict[str, str]]:
 
 def validate(file: DocumentArgument, as_json: JsonOption = False) -> None:
     """Check a programme document and its merchant file; every mistake is named by file, line and column."""
+    compiled = _compiled(file)
+    if not isinstance(compiled, Programme):
+        raise _mistakes(file, compiled, as_json=as_json)
+    if as_json:
+        show_json({"valid": True, "errors": []})
+    else:
+        _show_compiled(compiled)
+
+
+def _compiled(file: str) -> Programme | tuple[DocumentError, ...]:
+    """Compile a document, or return its mistakes, each with the path to the file it stands in."""
     text, beside = read_document(file)
     compiled = parse_programme(text, merchants=beside, source=file, revision=1)
-    errors: Sequence[Any] = () if isinstance(compiled, Programme) else compiled
-    if as_json:
-        found = [
-            {
-                "source": _path_of(error.source, file),
-                "line": error.line,
-                "column": error.column,
-                "path": error.path,
-                "problem": error.problem,
-                "expected": error.expected,
-            }
-            for error in errors
-        ]
-        show_json({"valid": not errors, "errors": found})
-    elif isinstance(compiled, Programme):
-        _show_compiled(compiled)
-    else:
-        for error in errors:
-            place = f"{_path_of(error.source, file)}:{error.line}:{error.column}"
-            show_text(f"{place}: {error.path}: {error.problem}; {error.expected}")
-    if errors:
-        raise CommandError(f"{file} has {len(errors)} mistakes. Mend them and validate it again.")
+    if isinstance(compiled, Programme):
+        return compiled
+    return tuple(replace(error, source=_path_of(error.source, file)) for error in compiled)
 
 
 def _path_of(source: str, file: str) -> str:
     """Return the path to the file an error stands in: the document, or one beside it."""
     return source if source == file else str(Path(file).parent / source)
+
+
+def _mistakes(file: str, errors: Sequence[DocumentError], *, as_json: bool) -> CommandError:
+    """Print the mistakes of a file, which are the result, and return what ends the command."""
+    if as_json:
+        show_json({"valid": False, "errors": [asdict(error) for error in errors]})
+    for error in () if as_json else errors:
+        show_text(str(error))
+    return CommandError(f"{file}: {len(errors)} to mend. Mend what is named and try again.")
 
 
 def _show_compiled(programme: Programme) -> None:
@@ -108,10 +127,11 @@ def apply(file: DocumentArgument, server: ServerOption = DEFAULT_SERVER, as_json
         revision = response.programme
         done = "was in force already; nothing changed" if response.unchanged else "is applied"
         say(f"{revision.name} {done}; it takes effect from {instant(revision.effective_time)}.")
-    for error in response.errors:
-        say(f"{_path_of(error.source, file)}:{error.line}:{error.column}: {error.path}: {error.problem}")
+    else:
+        for error in response.errors:
+            show_text(f"{_path_of(error.source, file)}:{error.line}:{error.column} {error.path}: {error.problem}")
     if response.errors:
-        raise CommandError(f"{file} has {len(response.errors)} mistakes; nothing was applied.")
+        raise CommandError(f"{file}: {len(response.errors)} to mend; nothing was applied.")
 
 
 def apply_document(server: str, file: str) -> ApplyProgrammeResponse:
@@ -161,3 +181,66 @@ def _show_revisions(title: str, revisions: Sequence[programme_pb2.Programme]) ->
         for entry in revisions
     ]
     show_table(title, ("revision", "title", "takes effect", "applied", "digest"), rows)
+
+
+def simulate_transactions(
+    file: DocumentArgument,
+    transactions: Annotated[
+        str, typer.Argument(metavar="TRANSACTIONS.jsonl", help="What happens, one transaction a line; - for input.")
+    ],
+    as_json: JsonOption = False,
+) -> None:
+    """Decide a file of transactions under a programme and show what each earns; nothing is stored."""
+    compiled = _compiled(file)
+    if not isinstance(compiled, Programme):
+        raise _mistakes(file, compiled, as_json=as_json)
+    result = simulate([compiled], read_text(transactions), source=transactions)
+    if not isinstance(result, Simulation):
+        raise _mistakes(transactions, result, as_json=as_json)
+    if as_json:
+        show_json(simulation_as_data(result))
+    else:
+        _show_simulation(result)
+
+
+def _show_simulation(result: Simulation) -> None:
+    rows: list[tuple[object, ...]] = [
+        (
+            str(entry.transaction.line),
+            entry.transaction.id,
+            entry.transaction.type.value,
+            entry.transaction.account,
+            entry.partner,
+            entry.reason.name,
+            "\n".join(_changes(award) for award in entry.awards),
+        )
+        for entry in result.transactions
+    ]
+    columns = ("line", "transaction", "type", "account", "partner", "reason", "awards")
+    show_table(f"Transactions under {result.programme.name}", columns, rows, numbers=("line",))
+    rows = [
+        (
+            balance.account,
+            balance.pending,
+            balance.available,
+            ", ".join(f"{money(amount, currency)} {currency}" for currency, amount in balance.discounts.items()),
+        )
+        for balance in result.balances
+    ]
+    held = ("account", f"pending {result.programme.unit}", f"available {result.programme.unit}", "discounts")
+    show_table("Closing balances", held, rows, numbers=held[1:3])
+    owing = [
+        (owed.debtor, owed.creditor, owed.currency, money(owed.amount_minor, owed.currency))
+        for owed in result.obligations
+    ]
+    show_table("Who owes whom", ("debtor", "creditor", "currency", "amount"), owing, numbers=("amount",))
+
+
+def _changes(award: Award) -> str:
+    """Return what changed of one rule's grant: ``base: -30 pending, +30 available SKY``."""
+    changes = [
+        f"{'+' if change > 0 else '-'}{amount_of_unit(abs(change), award.grant.unit)} {state}"
+        for change, state in ((award.pending_change, "pending"), (award.available_change, "available"))
+        if change
+    ]
+    return f"{award.rule}: {', '.join(changes)} {award.grant.unit}"
