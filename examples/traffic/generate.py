@@ -86,7 +86,7 @@ def tell(*, seed: int, accounts: int, messages: int, today: date, now: datetime)
 def history(seed: int, accounts: int, messages: int, today: date) -> list[TrafficMessage]:
     """Return a small traffic's messages, for tests; it ends as ``today`` begins.
 
-    From a hundred messages on, every story occurs.
+    From 140 messages on, every story that sends any occurs.
     """
     return list(tell(seed=seed, accounts=accounts, messages=messages, today=today, now=_midnight(today)).messages)
 

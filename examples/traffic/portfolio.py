@@ -41,6 +41,7 @@ class Holding(Enum):
     SUPPLEMENTED = "the full card file names its card and a supplementary one"
     REISSUED = "the full card file names its card and the one that replaced it"
     REISSUED_LATER = "the full card file names its card, the later one the card that replaced it"
+    REISSUED_AND_ENROLS = "as before, and until then the card that replaced it enrols with its first message"
     NAMED_LATER = "the later card file names its card, which waits until then"
     NEVER_NAMED = "no card file names its card, which waits for ever"
     ENROLS_ITSELF = "its card enrols with its first message, and no card file names it"
@@ -52,9 +53,15 @@ ORDINARY: Final = (Holding.LISTED, Holding.SUPPLEMENTED, Holding.REISSUED)
 
 _SPECIAL: Final = tuple(holding for holding in Holding if holding is not Holding.LISTED)
 _WAITING: Final = frozenset({Holding.NAMED_LATER, Holding.NEVER_NAMED, Holding.REISSUED_LATER})
-_SELF_ENROLLING: Final = frozenset({Holding.ENROLS_ITSELF, Holding.ENROLS_ITSELF_AND_NAMED})
-_IN_NO_FULL_FILE: Final = _SELF_ENROLLING | {Holding.NAMED_LATER, Holding.NEVER_NAMED}
-_IN_LATER_FILE: Final = frozenset({Holding.REISSUED_LATER, Holding.NAMED_LATER, Holding.ENROLS_ITSELF_AND_NAMED})
+_IN_NO_FULL_FILE: Final = frozenset(
+    {Holding.NAMED_LATER, Holding.NEVER_NAMED, Holding.ENROLS_ITSELF, Holding.ENROLS_ITSELF_AND_NAMED}
+)
+_REPLACED_LATER: Final = frozenset({Holding.REISSUED_LATER, Holding.REISSUED_AND_ENROLS})
+_REPLACED: Final = _REPLACED_LATER | {Holding.REISSUED}
+_IN_LATER_FILE: Final = _REPLACED_LATER | {Holding.NAMED_LATER, Holding.ENROLS_ITSELF_AND_NAMED}
+_SELF_ENROLLING: Final = frozenset(
+    {Holding.ENROLS_ITSELF, Holding.ENROLS_ITSELF_AND_NAMED, Holding.REISSUED_AND_ENROLS}
+)
 
 LEAST_ACCOUNTS: Final = 2 * (len(_SPECIAL) + len(ORDINARY))
 """Fewer accounts than this are not made, so that every holding occurs."""
@@ -155,7 +162,7 @@ def _cards(first: Card, second: Pan, holding: Holding, replaced_on: date) -> Ite
     if holding is Holding.SUPPLEMENTED:
         yield first
         yield Card(pan=second, product=first.product, role="supplementary", expiry=first.expiry)
-    elif holding in {Holding.REISSUED, Holding.REISSUED_LATER}:
+    elif holding in _REPLACED:
         day_before = replaced_on - timedelta(1)
         yield Card(pan=first.pan, product=first.product, role=first.role, expiry=first.expiry, last_day=day_before)
         yield Card(
@@ -176,7 +183,7 @@ def full_card_file(accounts: tuple[Account, ...], bank: str) -> str:
     for account in accounts:
         if account.bank != bank or account.holding in _IN_NO_FULL_FILE:
             continue
-        if account.holding is Holding.REISSUED_LATER:
+        if account.holding in _REPLACED_LATER:
             rows.append(_row(account, account.cards[0], replaced=False))
         else:
             rows += [_row(account, card, replaced=card.last_day is not None) for card in account.cards]

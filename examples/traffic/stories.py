@@ -353,6 +353,7 @@ STORIES: Final = (
     Story(name="supplementary_card", tell=purchase, weight=20, holdings=(Holding.SUPPLEMENTED,)),
     Story(name="reissued_card", tell=reissued_card, weight=15, holdings=(Holding.REISSUED,)),
     Story(name="reissued_card_named_later", tell=reissued_card, weight=8, holdings=(Holding.REISSUED_LATER,)),
+    Story(name="reissued_card_enrols_itself", tell=reissued_card, weight=8, holdings=(Holding.REISSUED_AND_ENROLS,)),
     Story(name="card_named_later", tell=purchase, weight=15, holdings=(Holding.NAMED_LATER,)),
     Story(name="card_never_named", tell=purchase, weight=6, holdings=(Holding.NEVER_NAMED,)),
     Story(name="card_enrols_itself", tell=purchase, weight=15, holdings=(Holding.ENROLS_ITSELF,)),

@@ -21,6 +21,7 @@ from processor.core.programme import Enrolment
 
 FIRST_DAY: Final = date(2026, 10, 23)
 
+_ENROLS: Final = {Holding.ENROLS_ITSELF, Holding.ENROLS_ITSELF_AND_NAMED, Holding.REISSUED_AND_ENROLS}
 _WAITS: Final = {Holding.NAMED_LATER, Holding.NEVER_NAMED, Holding.REISSUED_LATER}
 
 
@@ -77,7 +78,7 @@ def test_cards_that_must_wait_are_of_products_that_wait() -> None:
         enrolments = {programme().products[card.product].enrolment for card in account.cards}
         if account.holding in _WAITS:
             assert {Enrolment.CARD_FILE} == enrolments
-        elif account.holding in {Holding.ENROLS_ITSELF, Holding.ENROLS_ITSELF_AND_NAMED}:
+        elif account.holding in _ENROLS:
             assert {Enrolment.AUTOMATIC} == enrolments
 
 
@@ -105,6 +106,7 @@ def test_the_files_name_each_holding_as_it_says() -> None:
         Holding.SUPPLEMENTED: (2, 0),
         Holding.REISSUED: (2, 0),
         Holding.REISSUED_LATER: (1, 2),
+        Holding.REISSUED_AND_ENROLS: (1, 2),
         Holding.NAMED_LATER: (0, 1),
         Holding.NEVER_NAMED: (0, 0),
         Holding.ENROLS_ITSELF: (0, 0),

@@ -102,6 +102,7 @@ MEANINGS: Final[dict[str, Callable[[Folded], bool]]] = {
     "supplementary_card": _cleared_or_open,
     "reissued_card": _cleared_or_open,
     "reissued_card_named_later": _cleared_or_open,
+    "reissued_card_enrols_itself": _cleared_or_open,
     "card_named_later": _cleared_or_open,
     "card_never_named": _cleared_or_open,
     "card_enrols_itself": _cleared_or_open,
