@@ -50,14 +50,27 @@ def entitle(programme: Programme, folded: Folded) -> Entitled:
     if anchor is None:
         return _nothing(None, Reason.AWAITING_ORIGINAL)
     partner = _partner(programme, anchor)
-    if anchor.mcc in programme.excluded_mccs or anchor.processing_code[:2] in programme.excluded_processing_codes:
+    if is_excluded(programme, mcc=anchor.mcc, processing_code=anchor.processing_code):
         return _nothing(partner, Reason.EXCLUDED)
     if not any(amounts.open_minor or amounts.cleared_minor for amounts in folded.transaction):
         return _nothing(partner, _why_nothing(folded, anchor))
+    return entitle_amounts(programme, folded, partner=partner, product=anchor.product)
+
+
+def is_excluded(programme: Programme, *, mcc: str, processing_code: str) -> bool:
+    """Tell whether the programme gives nothing for this kind of purchase, whatever its rules say."""
+    return mcc in programme.excluded_mccs or processing_code[:2] in programme.excluded_processing_codes
+
+
+def entitle_amounts(programme: Programme, folded: Folded, *, partner: Partner | None, product: str) -> Entitled:
+    """Return what the rules of one partner and card product give for a purchase's amounts; its anchor is not looked at.
+
+    A decision comes here behind its guards, an explanation with the amounts, partner and product that were stored.
+    """
     applicable = [
         rule
         for rule in programme.rules_of_partner[partner.id if partner else None]
-        if not rule.products or anchor.product in rule.products
+        if not rule.products or product in rule.products
     ]
     if not applicable:
         return _nothing(partner, Reason.NO_RULE)
