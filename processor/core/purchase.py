@@ -172,16 +172,22 @@ def fold(events: Iterable[Event], *, as_if_approved: bool = False) -> Folded:
 
     ``as_if_approved`` counts requests as approved: that is how a quote is computed; a booking never does.
     The anchor is the first purchase event rather than the first refund, so that a refund that overtakes its purchase
-    does not change where it happened.
+    does not change where it happened, an authorization rather than a clearing record, whose time is local, and what was
+    decided rather than what was asked.
     """
     ordered = sorted(events, key=_order)
     counted = _QUOTED if as_if_approved else _BOOKED
     anchors = [event for event in ordered if event.effect in _ANCHORS]
-    anchor = next((event for event in anchors if not event.credit), anchors[0] if anchors else None)
+    anchor = min(anchors, key=_less_telling, default=None)
     transaction = _amounts(ordered, counted, billing=False)
     same = all(event.billing is event.amount for event in ordered)
     billing = transaction if same else _amounts(ordered, counted, billing=True)
     return Folded(anchor=anchor, transaction=transaction, billing=billing)
+
+
+def _less_telling(event: Event) -> tuple[bool, bool, bool]:
+    """Order events by how well they say where a purchase happened and what became of it, the best first."""
+    return event.credit, event.effect is Effect.CLEARED, event.effect is Effect.REQUESTED
 
 
 @dataclass(slots=True, kw_only=True)

@@ -1,0 +1,293 @@
+"""Where the parts meet: one worker process, and the supervisor that keeps several on one port.
+
+Nothing here decides anything; it builds what the other modules ask for and hands it over.
+"""
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+import structlog
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+import schemas
+from processor.config import ConfigurationError, Settings
+from processor.core.programme import Programme
+from processor.flow.address_book import AddressBook
+from processor.flow.batch import BatchDecider
+from processor.flow.intake import Intake
+from processor.flow.snapshot import Snapshots
+from processor.flow.worker import Worker
+from processor.log import configure_logging
+from processor.rpc.card_file_service import CardFileService
+from processor.rpc.card_network_service import CardNetworkService
+from processor.rpc.clearing_service import ClearingService
+from processor.rpc.ledger_service import LedgerService
+from processor.rpc.operations_service import OperationsService
+from processor.rpc.programme_service import ProgrammeService
+from processor.rpc.server import Service, serve
+from processor.rpc.settlement_service import SettlementService
+from processor.store.engine import connect
+from processor.store.operations import remove_worker_status, write_worker_status
+from processor.store.reference import load_bucket_count
+from processor.store.schema import check_service_role
+from processor.v1 import (
+    card_file_pb2_grpc,
+    card_network_pb2_grpc,
+    clearing_pb2_grpc,
+    ledger_pb2_grpc,
+    operations_pb2_grpc,
+    programme_pb2_grpc,
+    settlement_pb2_grpc,
+)
+from processor.wire.dialect import Dialect, parse_dialect
+
+STATUS_EVERY_S: Final = 5.0
+RESTARTS: Final = 10
+"""How often the supervisor starts a worker again that ended by itself."""
+
+Clock = Callable[[], datetime]
+
+_LOG = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServeOptions:
+    """How to serve: ``clock`` is the instant the clock starts from, None for the machine's own."""
+
+    host: str
+    port: int
+    workers: int
+    clock: datetime | None
+    number: int = 1
+
+
+def clock_from(start: datetime | None) -> Clock:
+    """Return the clock: the machine's own, or one that starts at ``start`` and runs on, for demos and tests."""
+    if start is None:
+        return lambda: datetime.now(UTC)
+    shift = start - datetime.now(UTC)
+    return lambda: datetime.now(UTC) + shift
+
+
+def compile_dialects(texts: Mapping[str, str]) -> dict[str, Dialect]:
+    """Compile dialects, each of which may extend another of them."""
+    return {name: parse_dialect(name, text, texts) for name, text in texts.items()}
+
+
+@dataclass(slots=True, kw_only=True)
+class Parts:
+    """What one worker process is made of; ``desk`` decides for files and operations, beside the hosts' streams."""
+
+    engine: Engine
+    snapshots: Snapshots
+    intake: Intake
+    desk: BatchDecider
+    worker: Worker
+    clock: Clock
+    bucket_count: int
+
+
+def build(settings: Settings, clock: Clock) -> Parts:
+    """Connect, check what the database role may do, load the reference data, and build a worker.
+
+    Raises :class:`ConfigurationError` and :class:`~processor.store.schema.SchemaError`, which say what to do.
+    """
+    if not settings.database_url:
+        raise ConfigurationError("COBRAND_DATABASE_URL is not set; set it to postgresql://ROLE@HOST/DATABASE")
+    if not settings.token_keys:
+        raise ConfigurationError(
+            "COBRAND_TOKEN_KEYS is not set; card numbers become tokens under a key of the installation: set id:hex "
+            "with 64 hexadecimal digits"
+        )
+    engine = connect(settings.database_url, pool_size=8)
+    snapshots = Snapshots()
+    with engine.connect() as connection:
+        check_service_role(connection)
+        bucket_count = load_bucket_count(connection)
+        snapshots.refresh(connection)
+    dialects = compile_dialects(schemas.iso8583_dialects())
+
+    def intake() -> Intake:
+        return Intake(dialects=dialects, token_keys=settings.token_keys, active=settings.active_token_key)
+
+    def decider() -> BatchDecider:
+        return BatchDecider(
+            engine=engine, snapshots=snapshots, address_book=AddressBook(engine, bucket_count), clock=clock
+        )
+
+    worker = Worker(intake=intake(), decider=decider(), snapshots=snapshots, clock=clock, dialects=dialects)
+    return Parts(
+        engine=engine,
+        snapshots=snapshots,
+        intake=intake(),
+        desk=decider(),
+        worker=worker,
+        clock=clock,
+        bucket_count=bucket_count,
+    )
+
+
+def services_of(parts: Parts, settings: Settings, card_network: CardNetworkService) -> list[Service]:
+    """Return every service of the contract, each with the function that adds it to a server."""
+
+    def programme(name: str) -> Programme | None:
+        with parts.engine.connect() as connection:
+            revisions = parts.snapshots.refresh(connection).programmes.get(name)
+        return revisions[-1] if revisions else None
+
+    clearing = ClearingService(decider=parts.desk, intake=parts.intake)
+    card_file = CardFileService(decider=parts.desk, intake=parts.intake)
+    programmes = ProgrammeService(engine=parts.engine, clock=parts.clock)
+    ledger = LedgerService(engine=parts.engine, bucket_count=parts.bucket_count)
+    operations = OperationsService(
+        engine=parts.engine,
+        clock=parts.clock,
+        bucket_count=parts.bucket_count,
+        snapshots=parts.snapshots,
+        decider=parts.desk,
+        intake=parts.intake,
+    )
+    settlement = SettlementService(
+        engine=parts.engine, clock=parts.clock, folder=settings.output_folder, programme=programme
+    )
+    return [
+        Service(
+            name="processor.v1.CardNetworkService",
+            add=lambda server: card_network_pb2_grpc.add_CardNetworkServiceServicer_to_server(card_network, server),
+        ),
+        Service(
+            name="processor.v1.ClearingService",
+            add=lambda server: clearing_pb2_grpc.add_ClearingServiceServicer_to_server(clearing, server),
+        ),
+        Service(
+            name="processor.v1.CardFileService",
+            add=lambda server: card_file_pb2_grpc.add_CardFileServiceServicer_to_server(card_file, server),
+        ),
+        Service(
+            name="processor.v1.ProgrammeService",
+            add=lambda server: programme_pb2_grpc.add_ProgrammeServiceServicer_to_server(programmes, server),
+        ),
+        Service(
+            name="processor.v1.LedgerService",
+            add=lambda server: ledger_pb2_grpc.add_LedgerServiceServicer_to_server(ledger, server),
+        ),
+        Service(
+            name="processor.v1.OperationsService",
+            add=lambda server: operations_pb2_grpc.add_OperationsServiceServicer_to_server(operations, server),
+        ),
+        Service(
+            name="processor.v1.SettlementService",
+            add=lambda server: settlement_pb2_grpc.add_SettlementServiceServicer_to_server(settlement, server),
+        ),
+    ]
+
+
+def run_worker(settings: Settings, options: ServeOptions, announce: Callable[[int], None]) -> None:
+    """Serve in this process until it is told to stop; ``announce`` gets the port once calls are served."""
+    configure_logging()
+    clock = clock_from(options.clock)
+    parts = build(settings, clock)
+    card_network = CardNetworkService(parts.worker)
+    name = f"{socket.gethostname()}/{os.getpid()}/{options.number}"
+    started_at = clock()
+
+    async def report() -> None:
+        while True:
+            try:
+                await asyncio.to_thread(_write_status, parts, card_network, name, started_at)
+            except SQLAlchemyError as error:
+                _LOG.warning("status_not_written", error=type(error).__name__)
+            await asyncio.sleep(STATUS_EVERY_S)
+
+    def drained() -> None:
+        parts.worker.stop()
+        with suppress(SQLAlchemyError), parts.engine.begin() as connection:
+            remove_worker_status(connection, name)
+
+    parts.worker.start()
+    try:
+        asyncio.run(
+            serve(
+                services_of(parts, settings, card_network),
+                host=options.host,
+                port=options.port,
+                announce=announce,
+                background=report,
+                drained=drained,
+            )
+        )
+    finally:
+        parts.engine.dispose()
+
+
+def _write_status(parts: Parts, card_network: CardNetworkService, name: str, started_at: datetime) -> None:
+    """Write what this worker has done, and follow the reference data while no message brings its version along."""
+    counts = parts.worker.counts
+    with parts.engine.begin() as connection:
+        parts.snapshots.refresh(connection)
+        write_worker_status(
+            connection,
+            worker=name,
+            started_at=started_at,
+            seen_at=parts.clock(),
+            detail={
+                "messages": counts.messages,
+                "queued": parts.worker.queued,
+                "snapshot_version": parts.snapshots.current.version,
+                "streams": card_network.streams,
+                "links": [
+                    [bank, dialect, link.messages, link.undecodable, link.last_at.isoformat() if link.last_at else None]
+                    for (bank, dialect), link in list(counts.links.items())
+                ],
+            },
+        )
+
+
+@contextmanager
+def reserved_port(host: str, port: int) -> Iterator[int]:
+    """Hold a port that several workers share, so that 0 means one free port for all of them."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as holder:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        holder.bind((host, port))
+        yield int(holder.getsockname()[1])
+
+
+def supervise(command: Callable[[int, int], list[str]], options: ServeOptions, announce: Callable[[int], None]) -> int:
+    """Run the workers as processes on one port until told to stop; return the exit code.
+
+    ``command`` gives the command line of worker n on a port.
+    A worker that ends by itself is started again a bounded number of times; then all are stopped.
+    """
+    with reserved_port(options.host, options.port) as port:
+        workers = {number: _start(command(number, port)) for number in range(1, options.workers + 1)}
+        signalled: list[int] = []
+        for asked in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(asked, lambda received, _frame: signalled.append(received))
+        announce(port)
+        restarts = 0
+        while not signalled and restarts <= RESTARTS:
+            time.sleep(0.2)
+            for number, worker in workers.items():
+                if worker.poll() is not None and not signalled:
+                    _LOG.error("worker_ended", number=number, exit_code=worker.returncode)
+                    restarts += 1
+                    workers[number] = _start(command(number, port))
+        for worker in workers.values():
+            worker.terminate()
+        codes = [worker.wait() for worker in workers.values()]
+    return 0 if signalled else max(1, *codes)
+
+
+def _start(command: list[str]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(command)  # noqa: S603 - our own command, built from our own options.
