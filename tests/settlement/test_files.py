@@ -112,9 +112,9 @@ def test_a_charge_without_an_award_takes_its_partner_from_the_decision(database:
         connection.execute(
             text(
                 "INSERT INTO decision VALUES (:bucket, :message, 1, :account, :message, 1, 1,"
-                """ '{"partner": "freshmart"}', now())"""
+                """ '{"partner": "freshmart"}', :booked_at)"""
             ),
-            {"bucket": charge.bucket, "message": charge.message_id, "account": charge.common["account"]},
+            {**charge.common, "message": charge.message_id},
         )
     settled = _settle(database, tmp_path)
     assert "freshmart" == _records(settled.folder / settled.files[0].name)[1][6]

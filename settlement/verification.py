@@ -1,0 +1,263 @@
+"""Proving the books: every figure that the system states is calculated again from the rows it came from.
+
+Nothing is believed: cached balances, the state of purchases, cap counters, cycles and settlement files are each
+compared with the postings or awards below them, in one snapshot of the database.
+Memory is bounded by one account's rows and by the differences kept for each check.
+"""
+
+import heapq
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Any, Final
+
+from sqlalchemy import Connection, Row
+
+from processor.core.decision import Purchase
+from processor.core.grant import CounterKey, caps_on, period_of
+from processor.core.posting import REVERSE_OF, ChargeKey, Template, party_of
+from processor.core.programme import Benefit, Programme
+from processor.store import settlement as settlement_store
+from processor.store import verification as store
+from processor.store.purchase_state import decode_purchase
+from processor.store.settlement import FileRow
+from settlement.cycle import LONGEST_COMMIT, Cycle, load_cycle
+from settlement.files import differences, headers_of, render_files, stream_postings
+from settlement.layout import load_layout
+from settlement.render import FileHeader
+
+DIFFERENCES_KEPT: Final = 20
+_ORIGINAL_OF: Final = {reverse: original for original, reverse in REVERSE_OF.items()}
+
+RevisionOf = Callable[[str, int], Programme]
+"""Returns a programme's revision by its number; raises ``LookupError`` where it was never applied."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """One thing that is not as it must be: what a row states, and what the rows below it add up to."""
+
+    check: str
+    subject: str
+    stated: str
+    calculated: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checked:
+    """One check's result: how many subjects it looked at, and the first differences it found."""
+
+    check: str
+    subjects: int
+    differences: tuple[Difference, ...]
+
+
+@dataclass(slots=True, kw_only=True)
+class _Finding:
+    """A check under way; of its differences it keeps the first few."""
+
+    check: str
+    limit: int
+    subjects: int = 0
+    kept: list[Difference] = field(default_factory=list)
+
+    def compare(self, subject: str, stated: object, calculated: object) -> None:
+        """Count a subject, and keep the difference if there is one."""
+        self.subjects += 1
+        if stated != calculated and len(self.kept) < self.limit:
+            self.kept.append(
+                Difference(check=self.check, subject=subject, stated=str(stated), calculated=str(calculated))
+            )
+
+    def checked(self) -> Checked:
+        return Checked(check=self.check, subjects=self.subjects, differences=tuple(self.kept))
+
+
+def verify(connection: Connection, *, revision_of: RevisionOf, limit: int = DIFFERENCES_KEPT) -> Iterator[Checked]:
+    """Yield each check's result as soon as it is known, at most ``limit`` differences each.
+
+    Give it a connection of :func:`processor.store.verification.snapshot`.
+    """
+    for check in store.CHECKS:
+        found = store.find_differences(connection, check, limit=limit, longest_commit=LONGEST_COMMIT)
+        yield Checked(
+            check=check.name,
+            subjects=store.count(connection, check),
+            differences=tuple(
+                Difference(check=check.name, subject=subject, stated=stated, calculated=calculated)
+                for subject, stated, calculated in found
+            ),
+        )
+    yield from _verify_accounts(connection, revision_of, limit)
+    yield _verify_files(connection, limit)
+
+
+@dataclass(slots=True, kw_only=True)
+class _Account:
+    """One account's rows, side by side.
+
+    ``awards`` and ``posted`` map a purchase, rule and unit to (pending, available); ``charged`` a purchase and charge
+    to minor units; ``used`` a counter to units.
+    """
+
+    programme: str = ""
+    purchases: list[Purchase] = field(default_factory=list)
+    awards: dict[tuple[bytes, str, str], tuple[int, int]] = field(default_factory=dict)
+    miles: set[tuple[bytes, str, str]] = field(default_factory=set)
+    posted: dict[tuple[bytes, str, str], tuple[int, int]] = field(default_factory=dict)
+    charged: dict[tuple[bytes, ChargeKey], int] = field(default_factory=dict)
+    used: dict[CounterKey, int] = field(default_factory=dict)
+
+    def add_account(self, row: Row[Any]) -> None:
+        self.programme = row.programme or ""
+
+    def add_purchase(self, row: Row[Any]) -> None:
+        self.purchases.append(decode_purchase(bytes(row.id), row.state))
+
+    def add_award(self, row: Row[Any]) -> None:
+        key = bytes(row.purchase_id), row.rule, row.unit
+        pending, available = self.awards.get(key, (0, 0))
+        self.awards[key] = pending + row.pending, available + row.available
+        if row.benefit == Benefit.MILES:
+            self.miles.add(key)
+
+    def add_posting(self, row: Row[Any]) -> None:
+        template = Template(row.template)
+        original = _ORIGINAL_OF.get(template, template)
+        amount = row.amount if template is original else -row.amount
+        debit, credit = (row.debit, row.credit) if template is original else (row.credit, row.debit)
+        purchase_id = bytes(row.purchase_id)
+        if original in {Template.MILES_PROMISED, Template.MILES_ISSUED}:
+            key = purchase_id, row.rule, row.unit
+            pending, available = self.posted.get(key, (0, 0))
+            promised = original is Template.MILES_PROMISED
+            self.posted[key] = pending + amount * promised, available + amount * (not promised)
+        else:
+            charge = ChargeKey(template=original, debtor=party_of(debit), creditor=party_of(credit), currency=row.unit)
+            self.charged[purchase_id, charge] = self.charged.get((purchase_id, charge), 0) + amount
+
+    def add_counter(self, row: Row[Any]) -> None:
+        self.used[row.cap, row.period] = row.used
+
+
+_STREAMS: Final = (
+    (store.STREAM_ACCOUNTS, _Account.add_account),
+    (store.STREAM_PURCHASES, _Account.add_purchase),
+    (store.STREAM_AWARDS, _Account.add_award),
+    (store.STREAM_POSTINGS, _Account.add_posting),
+    (store.STREAM_COUNTERS, _Account.add_counter),
+)
+
+
+def _accounts(connection: Connection) -> Iterator[tuple[str, _Account]]:
+    """Yield each account with all its rows, read from ordered streams that advance together."""
+
+    def keyed(place: int) -> Iterator[tuple[tuple[int, bytes], int, Row[Any]]]:
+        for row in store.stream(connection, _STREAMS[place][0]):
+            yield (row.bucket, bytes(row.account)), place, row
+
+    merged = heapq.merge(*map(keyed, range(len(_STREAMS))), key=lambda entry: entry[0])
+    for (_, account_id), entries in groupby(merged, key=lambda entry: entry[0]):
+        account = _Account()
+        for _, place, row in entries:
+            _STREAMS[place][1](account, row)
+        yield f"account {account_id.hex()}", account
+
+
+def _verify_accounts(connection: Connection, revision_of: RevisionOf, limit: int) -> Iterator[Checked]:
+    """Compare purchases with awards, awards and charges with postings, and counters with purchases."""
+    grants = _Finding(check="purchase-awards", limit=limit)
+    miles = _Finding(check="award-postings", limit=limit)
+    charges = _Finding(check="purchase-charges", limit=limit)
+    counters = _Finding(check="limit-counters", limit=limit)
+    for account_id, account in _accounts(connection):
+        granted = {
+            (purchase.id, grant.rule, grant.unit): (grant.pending, grant.available)
+            for purchase in account.purchases
+            for grant in purchase.grants
+        }
+        _compare(grants, granted, account.awards, (0, 0), _of_rule)
+        of_miles = {key: account.awards[key] for key in account.miles}
+        _compare(miles, of_miles, account.posted, (0, 0), _of_rule)
+        owed = {
+            (purchase.id, charge): amount
+            for purchase in account.purchases
+            for charge, amount in purchase.charges.items()
+        }
+        _compare(charges, owed, account.charged, 0, _of_charge)
+        calculated = {(account_id, *key): units for key, units in _counters_of(account, revision_of).items()}
+        of_account = {(account_id, *key): units for key, units in account.used.items()}
+        _compare(counters, of_account, calculated, 0, ", ".join)
+    for finding in (grants, miles, charges, counters):
+        yield finding.checked()
+
+
+def _compare(
+    finding: _Finding,
+    stated: Mapping[Any, Any],
+    calculated: Mapping[Any, Any],
+    nothing: Any,
+    named: Callable[[Any], str],
+) -> None:
+    """Compare two mappings key by key; a missing value is nothing."""
+    for key in {**stated, **calculated}:
+        finding.compare(named(key), stated.get(key, nothing), calculated.get(key, nothing))
+
+
+def _of_rule(key: tuple[bytes, str, str]) -> str:
+    return f"purchase {key[0].hex()}, {key[1]}, (pending, available) {key[2]}"
+
+
+def _of_charge(key: tuple[bytes, ChargeKey]) -> str:
+    charge = key[1]
+    name = charge.template.name.lower()
+    return f"purchase {key[0].hex()}, {name}, {charge.debtor} to {charge.creditor}, {charge.currency}"
+
+
+def _counters_of(account: _Account, revision_of: RevisionOf) -> dict[CounterKey, int]:
+    """Return what an account's purchases have used of their caps; only what is granted above zero counts.
+
+    A revision that is not known leaves its purchases out, and the counters then differ.
+    """
+    used: dict[CounterKey, int] = {}
+    for purchase in account.purchases:
+        if purchase.revision is None or purchase.occurred_on is None:
+            continue
+        try:
+            programme = revision_of(account.programme, purchase.revision)
+        except LookupError:
+            continue
+        for grant in purchase.grants:
+            for cap in caps_on(programme, grant.rule, grant.unit):
+                key = cap.id, period_of(cap, purchase.occurred_on, purchase.id)
+                used[key] = used.get(key, 0) + max(grant.granted, 0)
+    return used
+
+
+def _verify_files(connection: Connection, limit: int) -> Checked:
+    """Render every settlement file again, keep nothing of it, and compare it with what was kept."""
+    finding = _Finding(check="files", limit=limit)
+    for row in settlement_store.load_all_closed(connection):
+        kept = settlement_store.load_files(connection, row.key)
+        cycle = load_cycle(connection, row.key)
+        if kept and cycle is not None:
+            _verify_cycle(connection, cycle, kept, finding)
+    return finding.checked()
+
+
+class _Nowhere:
+    """Takes a file's bytes and forgets them; their digest is what counts."""
+
+    def write(self, data: bytes, /) -> None:
+        """Forget the bytes."""
+
+
+def _verify_cycle(connection: Connection, cycle: Cycle, kept: list[FileRow], finding: _Finding) -> None:
+    headers: list[FileHeader] = headers_of(cycle, {file.party: file.sequence for file in kept})
+    layout = load_layout(kept[0].layout)
+    made = render_files(layout, headers, stream_postings(connection, cycle.key), lambda _header: _Nowhere())
+    for before, after in zip(kept, made, strict=True):
+        differing = list(differences(before, after))
+        stated = ", ".join(f"{entry.what} {entry.stated}" for entry in differing)
+        calculated = ", ".join(f"{entry.what} {entry.calculated}" for entry in differing)
+        finding.compare(before.name, stated, calculated)
