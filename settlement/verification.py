@@ -63,11 +63,23 @@ class _Finding:
 
     def compare(self, subject: str, stated: object, calculated: object) -> None:
         """Count a subject, and keep the difference if there is one."""
-        self.subjects += 1
-        if stated != calculated and len(self.kept) < self.limit:
-            self.kept.append(
-                Difference(check=self.check, subject=subject, stated=str(stated), calculated=str(calculated))
-            )
+        self.compare_all({subject: stated}, {subject: calculated}, None, str)
+
+    def compare_all(
+        self,
+        stated: Mapping[Any, object],
+        calculated: Mapping[Any, object],
+        nothing: object,
+        named: Callable[[Any], str],
+    ) -> None:
+        """Compare two mappings key by key; a missing value is ``nothing``, and a key is named where they differ."""
+        for key in {**stated, **calculated}:
+            self.subjects += 1
+            left, right = stated.get(key, nothing), calculated.get(key, nothing)
+            if left != right and len(self.kept) < self.limit:
+                self.kept.append(
+                    Difference(check=self.check, subject=named(key), stated=str(left), calculated=str(right))
+                )
 
     def checked(self) -> Checked:
         return Checked(check=self.check, subjects=self.subjects, differences=tuple(self.kept))
@@ -176,32 +188,20 @@ def _verify_accounts(connection: Connection, revision_of: RevisionOf, limit: int
             for purchase in account.purchases
             for grant in purchase.grants
         }
-        _compare(grants, granted, account.awards, (0, 0), _of_rule)
+        grants.compare_all(granted, account.awards, (0, 0), _of_rule)
         of_miles = {key: account.awards[key] for key in account.miles}
-        _compare(miles, of_miles, account.posted, (0, 0), _of_rule)
+        miles.compare_all(of_miles, account.posted, (0, 0), _of_rule)
         owed = {
             (purchase.id, charge): amount
             for purchase in account.purchases
             for charge, amount in purchase.charges.items()
         }
-        _compare(charges, owed, account.charged, 0, _of_charge)
+        charges.compare_all(owed, account.charged, 0, _of_charge)
         calculated = {(account_id, *key): units for key, units in _counters_of(account, revision_of).items()}
         of_account = {(account_id, *key): units for key, units in account.used.items()}
-        _compare(counters, of_account, calculated, 0, ", ".join)
+        counters.compare_all(of_account, calculated, 0, ", ".join)
     for finding in (grants, miles, charges, counters):
         yield finding.checked()
-
-
-def _compare(
-    finding: _Finding,
-    stated: Mapping[Any, Any],
-    calculated: Mapping[Any, Any],
-    nothing: Any,
-    named: Callable[[Any], str],
-) -> None:
-    """Compare two mappings key by key; a missing value is nothing."""
-    for key in {**stated, **calculated}:
-        finding.compare(named(key), stated.get(key, nothing), calculated.get(key, nothing))
 
 
 def _of_rule(key: tuple[bytes, str, str]) -> str:
