@@ -1,6 +1,6 @@
 """``cobrand clearing``: hand a bank's clearing file to a server, and see the files it has taken."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Annotated, BinaryIO, Final
 
 import typer
@@ -9,7 +9,6 @@ from processor.cli.client import DEFAULT_SERVER, WORK_SECONDS, ServerOption, con
 from processor.cli.failure import ExitCode
 from processor.cli.options import BankOption, JsonOption, LimitOption, open_input, size_of
 from processor.cli.output import (
-    ProgressBar,
     counted,
     document_of,
     more_exist,
@@ -47,8 +46,8 @@ def submit(
     as_json: JsonOption = False,
 ) -> None:
     """Hand in one clearing file; the same file again is answered with the counts of the first time."""
-    with open_input(file) as source:
-        response = submit_clearing_file(server, source, bank=bank, dialect=dialect)
+    with open_input(file) as source, progress_bar("Bytes", size_of(source)) as bar:
+        response = submit_clearing_file(server, source, bank=bank, dialect=dialect, sent=bar.reach)
     if as_json:
         show_json(document_of(response))
     else:
@@ -58,20 +57,25 @@ def submit(
         raise typer.Exit(ExitCode.FAILED)
 
 
-def submit_clearing_file(server: str, source: BinaryIO, *, bank: str, dialect: str) -> SubmitClearingFileResponse:
-    """Send a clearing file in pieces, with a progress bar."""
-    with connect(server) as channel, progress_bar("Bytes", size_of(source)) as bar:
-        requests = _requests(source, ClearingFileHeader(bank=bank, dialect=dialect), bar)
+def submit_clearing_file(
+    server: str, source: BinaryIO, *, bank: str, dialect: str, sent: Callable[[int], None] | None = None
+) -> SubmitClearingFileResponse:
+    """Send a clearing file in pieces; ``sent`` is told how many bytes went out."""
+    with connect(server) as channel:
+        requests = _requests(source, ClearingFileHeader(bank=bank, dialect=dialect), sent)
         return ClearingServiceStub(channel).SubmitClearingFile(requests, timeout=WORK_SECONDS)
 
 
-def _requests(source: BinaryIO, header: ClearingFileHeader, bar: ProgressBar) -> Iterator[SubmitClearingFileRequest]:
+def _requests(
+    source: BinaryIO, header: ClearingFileHeader, sent: Callable[[int], None] | None
+) -> Iterator[SubmitClearingFileRequest]:
     yield SubmitClearingFileRequest(header=header)
-    sent = 0
+    size = 0
     while content := source.read(PIECE_BYTES):
         yield SubmitClearingFileRequest(content=content)
-        sent += len(content)
-        bar.reach(sent)
+        size += len(content)
+        if sent is not None:
+            sent(size)
 
 
 def _show(response: SubmitClearingFileResponse) -> None:

@@ -3,13 +3,15 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 
 from processor.cli.failure import CommandError, UnavailableError
+from processor.cli.output import say, show_json
 from processor.config import ConfigurationError, Settings, settings_from
+from processor.store.embedded import SERVICE_ROLE
 from processor.store.engine import connect
-from processor.store.schema import SchemaError
+from processor.store.schema import SchemaError, upgrade
 
 
 @contextmanager
@@ -49,3 +51,23 @@ def settings() -> Settings:
         return settings_from()
     except ConfigurationError as error:
         raise CommandError(f"{error}.") from None
+
+
+def role_of(url: str | None) -> str:
+    """Return the role that a database URL logs in as, the usual one of the service where it names none."""
+    try:
+        return (make_url(url).username if url else None) or SERVICE_ROLE
+    except ArgumentError:
+        raise CommandError("COBRAND_DATABASE_URL is no database URL; write postgresql://ROLE@HOST/DATABASE.") from None
+
+
+def upgrade_schema(*, service_role: str, buckets: int, as_json: bool) -> None:
+    """Bring the schema up to date and say which role may run the service."""
+    configured = settings()
+    role = service_role or role_of(configured.database_url)
+    with open_database(configured.owner_database_url, "COBRAND_OWNER_DATABASE_URL") as owner:
+        upgrade(owner, service_role=role, bucket_count=buckets)
+    if as_json:
+        show_json({"upgraded": True, "service_role": role})
+    else:
+        say(f"The schema is up to date, and {role} may run the service.")

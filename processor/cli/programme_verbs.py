@@ -81,6 +81,14 @@ def validate(file: DocumentArgument, as_json: JsonOption = False) -> None:
         _show_compiled(compiled)
 
 
+def compile_document(file: str) -> Programme:
+    """Compile a document that must be sound."""
+    compiled = _compiled(file)
+    if isinstance(compiled, Programme):
+        return compiled
+    raise _mistakes(file, compiled, as_json=False)
+
+
 def _compiled(file: str) -> Programme | tuple[DocumentError, ...]:
     """Compile a document, or return its mistakes, each with the path to the file it stands in."""
     text, beside = read_document(file)
