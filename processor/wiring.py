@@ -110,6 +110,7 @@ def build(settings: Settings, clock: Clock) -> Parts:
             "with 64 hexadecimal digits"
         )
     engine = connect(settings.database_url, pool_size=8)
+    keyed = connect(settings.database_url, pool_size=4, keyed=True)
     snapshots = Snapshots()
     with engine.connect() as connection:
         check_service_role(connection)
@@ -122,7 +123,7 @@ def build(settings: Settings, clock: Clock) -> Parts:
 
     def decider() -> BatchDecider:
         return BatchDecider(
-            engine=engine, snapshots=snapshots, address_book=AddressBook(engine, bucket_count), clock=clock
+            engine=keyed, snapshots=snapshots, address_book=AddressBook(keyed, bucket_count), clock=clock
         )
 
     worker = Worker(intake=intake(), decider=decider(), snapshots=snapshots, clock=clock, dialects=dialects)

@@ -41,16 +41,16 @@ def period_of(cap: Cap, occurred_on: date, purchase_id: bytes) -> str:
         case CapPeriod.DAY:
             return occurred_on.isoformat()
         case CapPeriod.MONTH:
-            return f"{occurred_on:%Y-%m}"
+            return occurred_on.isoformat()[:7]
         case CapPeriod.YEAR:
-            return f"{occurred_on:%Y}"
+            return occurred_on.isoformat()[:4]
         case CapPeriod.PURCHASE:
             return purchase_id.hex()
 
 
 def caps_on(programme: Programme, rule: str, unit: str) -> tuple[Cap, ...]:
     """Return the caps that limit a rule's grants in one unit; a discount cap counts its own currency alone."""
-    return tuple(cap for cap in programme.caps_of_rule.get(rule, ()) if cap.currency in {None, unit})
+    return tuple([cap for cap in programme.caps_of_rule.get(rule, ()) if cap.currency is None or cap.currency == unit])
 
 
 def release(
@@ -62,16 +62,9 @@ def release(
 ) -> None:
     """Give back to the counters everything a purchase's grants took from them under this revision and date."""
     for grant in grants:
-        _take(caps_on(programme, grant.rule, grant.unit), occurred_on, purchase_id, -max(grant.granted, 0), used)
-
-
-def _take(
-    caps: tuple[Cap, ...], occurred_on: date, purchase_id: bytes, units: int, used: MutableMapping[CounterKey, int]
-) -> None:
-    if units:
-        for cap in caps:
+        for cap in caps_on(programme, grant.rule, grant.unit):
             key = (cap.id, period_of(cap, occurred_on, purchase_id))
-            used[key] = used.get(key, 0) + units
+            used[key] = used.get(key, 0) - max(grant.granted, 0)
 
 
 def regrant(
@@ -91,20 +84,25 @@ def regrant(
     Only what is granted above zero counts towards a cap.
     """
     entitled = entitlement.total if entitlement else 0
-    caps = caps_on(programme, previous.rule, previous.unit)
+    caps = [
+        (cap, (cap.id, period_of(cap, occurred_on, purchase_id)))
+        for cap in caps_on(programme, previous.rule, previous.unit)
+    ]
     binding: str | None = None
     if entitled <= previous.entitled:
         granted = min(previous.granted, entitled)
     else:
         wanted = previous.granted + entitled - previous.entitled
-        taken = max(previous.granted, 0)
+        held = max(previous.granted, 0)
         granted = wanted
-        for cap in caps:
-            key = (cap.id, period_of(cap, occurred_on, purchase_id))
+        for cap, key in caps:
             headroom = max(0, cap.limit - used.get(key, 0) - reserved.get(key, 0))
-            if granted > taken + headroom:
-                granted, binding = taken + headroom, cap.id
-    _take(caps, occurred_on, purchase_id, max(granted, 0) - max(previous.granted, 0), used)
+            if granted > held + headroom:
+                granted, binding = held + headroom, cap.id
+    taken = max(granted, 0) - max(previous.granted, 0)
+    if taken:
+        for _, key in caps:
+            used[key] = used.get(key, 0) + taken
     cleared = entitlement.cleared if entitlement else 0
     return Grant(
         rule=previous.rule, unit=previous.unit, entitled=entitled, granted=granted, available=min(granted, cleared)

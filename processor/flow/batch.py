@@ -211,7 +211,8 @@ def periods_of(routed: Sequence[tuple[Submission, CardAddress]], purchases: dict
         if purchase.occurred_on is not None:
             days.add(purchase.occurred_on)
     for day in days:
-        names.update((day.isoformat(), f"{day:%Y-%m}", f"{day:%Y}"))
+        name = day.isoformat()
+        names.update((name, name[:7], name[:4]))
     return names
 
 
