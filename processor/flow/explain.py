@@ -1,0 +1,178 @@
+"""Explaining a stored decision: recompute it from its inputs, compare, and say in sentences why it gave what it gave.
+
+The arithmetic is the decision's own; nothing is decided again and nothing is written.
+What a cap left at the time is not stored but follows from the grant it cut, so a cut is checked against the cap's terms
+rather than against its counter.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any, Final
+
+import orjson
+from sqlalchemy import Connection, Engine
+
+from processor.core.accrual import Entitled, Entitlement, by_rule_and_unit, entitle_amounts, is_excluded
+from processor.core.grant import CounterKey, Grant, caps_on, period_of, regrant
+from processor.core.outcome import Reason
+from processor.core.programme import Programme
+from processor.core.purchase import Amounts, Event, Folded
+from processor.flow.batch_work import explanation_name
+from processor.flow.explain_sentences import CHANGED_LATER, WHY, Considered, Recomputed, sentences_of
+from processor.flow.snapshot import Snapshots
+from processor.store.card_side import Key, load_purchases
+from processor.store.operations import DecisionRow, load_decisions
+
+_NOTHING: Final = Entitled(partner=None, entitlements=(), unrated=(), reason=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """Why a decision gave what it gave.
+
+    ``detail`` is the stored JSON text; ``reproduced`` is true where recomputing gives the stored result, to the unit.
+    """
+
+    reason: Reason
+    sentences: tuple[str, ...]
+    detail: str
+    reproduced: bool
+
+
+def explain_decision(
+    engine: Engine, snapshots: Snapshots, key: Key, account: bytes, attempt: int
+) -> Explanation | None:
+    """Explain one decision on the message with this bucket and id, or return None where there is none such."""
+    with engine.connect() as connection:
+        decisions = load_decisions(connection, key)
+        stored = next((entry for entry in decisions if (entry.attempt, entry.account) == (attempt, account)), None)
+        if stored is None:
+            return None
+        snapshot = snapshots.refresh(connection)
+        events = _events(connection, key[0], stored.purchase_id)
+    detail = orjson.loads(stored.detail)
+    reason = Reason(stored.reason)
+    later = _later(key[1], decisions, attempt)
+    if "programme" not in detail:
+        return Explanation(reason=reason, sentences=(WHY[reason], *later), detail=stored.detail, reproduced=True)
+    programme = snapshot.revision(detail["programme"], detail["revision"])
+    recomputed = recompute(programme, stored, detail, events)
+    return Explanation(
+        reason=reason,
+        sentences=(*sentences_of(programme, reason, detail, recomputed), *later),
+        detail=stored.detail,
+        reproduced=is_reproduced(programme, stored, detail, recomputed),
+    )
+
+
+def _events(connection: Connection, bucket: int, purchase_id: bytes | None) -> tuple[Event, ...]:
+    """Return the events of the decided purchase; none where it gave them to another since."""
+    if purchase_id is None:
+        return ()
+    found = load_purchases(connection.connection.cursor(), [(bucket, purchase_id)])
+    return found[bucket, purchase_id].events
+
+
+def _later(message_id: bytes, decisions: Sequence[DecisionRow], attempt: int) -> tuple[str, ...]:
+    last = decisions[-1]
+    if last.attempt == attempt:
+        return ()
+    return (CHANGED_LATER.format(name=explanation_name(last.account, message_id, last.attempt)),)
+
+
+def recompute(
+    programme: Programme, stored: DecisionRow, detail: Mapping[str, Any], events: Sequence[Event]
+) -> Recomputed:
+    """Entitle the stored inputs again; ``events`` are the purchase's, for what excludes it as a whole."""
+    inputs = detail["inputs"]
+    folded = Folded(anchor=None, transaction=_amounts(inputs["transaction"]), billing=_amounts(inputs["billing"]))
+    considered = tuple(map(_considered, detail.get("considered", ())))
+    return Recomputed(
+        folded=folded,
+        considered=considered,
+        entitled=_entitled(programme, folded, detail, excluded=_excluded(programme, stored, considered, events)),
+    )
+
+
+def is_reproduced(programme: Programme, stored: DecisionRow, detail: Mapping[str, Any], recomputed: Recomputed) -> bool:
+    """Tell whether recomputing gives every stored grant, and nothing that was not stored."""
+    occurred_on = detail["inputs"].get("occurred_on")
+    day = date.fromisoformat(occurred_on) if occurred_on else stored.decided_at.date()
+    entitlements = by_rule_and_unit(recomputed.entitled)
+    considered = {(entry.rule, entry.unit): entry for entry in recomputed.considered}
+    return (
+        set(entitlements) <= set(considered)
+        and list(recomputed.entitled.unrated) == detail.get("unrated", [])
+        and all(considered[rule, unit].granted == granted for rule, unit, _, _, granted, _ in detail.get("changes", ()))
+        and all(
+            _holds(programme, entry, entitlements.get(key), day, stored.purchase_id or b"")
+            for key, entry in considered.items()
+        )
+    )
+
+
+def _holds(
+    programme: Programme, entry: Considered, entitlement: Entitlement | None, day: date, purchase_id: bytes
+) -> bool:
+    """Tell whether a rule's stored grant follows from its entitlement, from what was asked before and from its caps."""
+    used: dict[CounterKey, int] = {}
+    if entry.cut_by is not None:
+        cap = next((cap for cap in caps_on(programme, entry.rule, entry.unit) if cap.id == entry.cut_by), None)
+        headroom = entry.granted - max(entry.asked_granted, 0)
+        if cap is None or not 0 <= headroom <= cap.limit:
+            return False
+        used[cap.id, period_of(cap, day, purchase_id)] = cap.limit - headroom
+    grant, cut_by = regrant(
+        programme,
+        Grant(rule=entry.rule, unit=entry.unit, entitled=entry.asked_entitled, granted=entry.asked_granted),
+        entitlement,
+        occurred_on=day,
+        purchase_id=purchase_id,
+        used=used,
+        reserved={},
+    )
+    stored = (entry.entitled, entry.granted, entry.available, entry.cut_by)
+    return (grant.entitled, grant.granted, grant.available, cut_by) == stored
+
+
+def _entitled(programme: Programme, folded: Folded, detail: Mapping[str, Any], *, excluded: bool) -> Entitled:
+    """Entitle stored amounts; the decision's guards stand before, as far as the stored inputs show them."""
+    product = detail["inputs"].get("product")
+    amounts = any(entry.open_minor or entry.cleared_minor for entry in folded.transaction)
+    if product is None or excluded or not amounts:
+        return _NOTHING
+    partner = programme.partners[detail["partner"]] if "partner" in detail else None
+    return entitle_amounts(programme, folded, partner=partner, product=product)
+
+
+def _excluded(
+    programme: Programme, stored: DecisionRow, considered: Sequence[Considered], events: Sequence[Event]
+) -> bool:
+    """Tell whether the programme excluded the whole purchase: it was entitled to nothing, and an event says why."""
+    if any(entry.entitled for entry in considered):
+        return False
+    return stored.reason == Reason.EXCLUDED or any(
+        is_excluded(programme, mcc=event.mcc, processing_code=event.processing_code) for event in events
+    )
+
+
+def _amounts(stored: Sequence[Sequence[Any]]) -> tuple[Amounts, ...]:
+    return tuple(
+        Amounts(currency=currency, open_minor=open_minor, cleared_minor=cleared_minor)
+        for currency, open_minor, cleared_minor in stored
+    )
+
+
+def _considered(stored: Sequence[Any]) -> Considered:
+    rule, unit, entitled, granted, available, asked_entitled, asked_granted, cut_by = stored
+    return Considered(
+        rule=rule,
+        unit=unit,
+        entitled=entitled,
+        granted=granted,
+        available=available,
+        asked_entitled=asked_entitled,
+        asked_granted=asked_granted,
+        cut_by=cut_by,
+    )

@@ -1,0 +1,198 @@
+"""An explanation's sentences, in plain English: what the purchase matched, what each rule gave, what cut it, what lost.
+
+It takes what was stored and recomputed and returns text; every amount is written in its unit's own decimals.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Final
+
+from processor.core.accrual import Entitled
+from processor.core.money import decimal_amount
+from processor.core.outcome import Reason
+from processor.core.programme import AmountBase, Benefit, Cap, CapPeriod, Programme, Ratio, Rule
+from processor.core.purchase import Amounts, Folded
+
+CHANGED_LATER: Final = "The message was decided again later; what counts now is {name}."
+
+WHY: Final[Mapping[Reason, str]] = {
+    Reason.EARNED: "What the purchase is granted rose, or what was promised became available.",
+    Reason.NETWORK_MANAGEMENT: "A sign-on, echo or sign-off is answered and earns nothing.",
+    Reason.QUOTED: "The host asked before it decided: this is an estimate, and nothing is booked.",
+    Reason.TAKEN_BACK: "What the purchase was granted fell: it was reversed or refunded, or cleared for less.",
+    Reason.DECLINED: "The host declined, and a declined purchase earns nothing.",
+    Reason.UNDECIDED: "The message does not say what the host decided; it earns nothing until the outcome arrives.",
+    Reason.ACKNOWLEDGED: "The message acknowledges another one and changes nothing.",
+    Reason.REVERSED: "The purchase is reversed or refunded in whole, so that nothing is due.",
+    Reason.EXCLUDED: "The programme excludes the purchase by its merchant category or its processing code.",
+    Reason.ZERO_AMOUNT: "The amount is zero: the message verifies an account and earns nothing.",
+    Reason.NO_RULE: "No rule of the programme applies to this card product and partner.",
+    Reason.CAP_REACHED: "A cap of the programme leaves nothing to grant in this period.",
+    Reason.CURRENCY_NOT_RATED: "The rules that apply have no rate for the purchase's currency.",
+    Reason.BELOW_ONE_UNIT: "The amount is too small for one unit under the rules' rounding.",
+    Reason.UNCHANGED: "The purchase was granted all that it is due before.",
+    Reason.AWAITING_ORIGINAL: "The message refers to an original that has not arrived; it takes effect when that does.",
+    Reason.UNKNOWN_CARD: "No card of this number is enrolled; the message waits until the bank's card file names it.",
+    Reason.TOO_OLD: "The message was sent more than 300 days before it came; operations decide about it.",
+    Reason.NO_PROGRAMME: "No revision of a programme was in force for this card when the purchase happened.",
+    Reason.POISON: "The processor failed on this message alone; it waits to be replayed once the fault is mended.",
+}
+"""Why a message ended as it did, for every reason a stored decision can have."""
+
+_PERIODS: Final = {
+    CapPeriod.PURCHASE: "a purchase",
+    CapPeriod.DAY: "a day",
+    CapPeriod.MONTH: "a month",
+    CapPeriod.YEAR: "a year",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Considered:
+    """One rule that was weighed, as stored: what it was entitled to and granted, and what was asked of it before.
+
+    ``cut_by`` is the cap that cut it, None where none did.
+    """
+
+    rule: str
+    unit: str
+    entitled: int
+    granted: int
+    available: int
+    asked_entitled: int
+    asked_granted: int
+    cut_by: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recomputed:
+    """A decision's stored inputs and candidates, and what the inputs entitle to when they are computed again."""
+
+    folded: Folded
+    considered: tuple[Considered, ...]
+    entitled: Entitled
+
+
+def sentences_of(
+    programme: Programme, reason: Reason, detail: Mapping[str, Any], recomputed: Recomputed
+) -> Iterator[str]:
+    """Yield the sentences that explain a decision under one revision of its programme."""
+    yield WHY[reason]
+    yield _terms(programme, detail)
+    yield _match(programme, detail)
+    yield from _bases(recomputed.folded)
+    for entry in recomputed.considered:
+        yield from _weighed(programme, entry, recomputed)
+    yield from _changes(programme, detail)
+    for rule in recomputed.entitled.unrated:
+        currencies = " or ".join(_currencies(recomputed.folded, programme.rule(rule)))
+        yield f"Rule {rule} applies but gives nothing: it has no rate for {currencies}."
+    yield from _losers(programme, detail, recomputed)
+
+
+def _terms(programme: Programme, detail: Mapping[str, Any]) -> str:
+    inputs = detail["inputs"]
+    text = f"It was decided under revision {programme.revision} of programme {programme.id}"
+    if "product" not in inputs:
+        return f"{text}."
+    product = f"card product {inputs['product']}" if inputs["product"] else "no card product"
+    return f"{text}, with {product}, as a purchase of {inputs['occurred_on']}."
+
+
+def _match(programme: Programme, detail: Mapping[str, Any]) -> str:
+    if "partner" not in detail:
+        return f"Its card acceptor belongs to no partner of {programme.name}."
+    partner = programme.partners[detail["partner"]]
+    return f"Its card acceptor belongs to partner {partner.name} ({partner.id}) of retailer {partner.retailer}."
+
+
+def _bases(folded: Folded) -> Iterator[str]:
+    """Yield what the purchase amounts to, once where it was billed in the currency it was made in."""
+    if folded.transaction:
+        yield f"The purchase amounts to {_listed(folded.transaction)}."
+    if folded.billing != folded.transaction:
+        yield f"It is billed as {_listed(folded.billing)}."
+
+
+def _listed(amounts: tuple[Amounts, ...]) -> str:
+    return ", and ".join(
+        f"{_money(entry.open_minor, entry.currency)} authorized, {_money(entry.cleared_minor, entry.currency)} cleared"
+        for entry in amounts
+    )
+
+
+def _weighed(programme: Programme, entry: Considered, recomputed: Recomputed) -> Iterator[str]:
+    """Yield what one rule gave, and what a cap took of it."""
+    granted = _units(programme, entry.granted, entry.unit)
+    available = _units(programme, entry.available, entry.unit)
+    if any((entry.rule, entry.unit) == (given.rule.id, given.unit) for given in recomputed.entitled.entitlements):
+        given = _given(programme, programme.rule(entry.rule), entry, recomputed.folded)
+        yield f"{given}; granted are {granted}, {available} of them available."
+    else:
+        before = _units(programme, entry.asked_granted, entry.unit)
+        yield f"Rule {entry.rule} had granted {before} and gives the purchase nothing now; granted are {granted}."
+    if entry.cut_by is not None:
+        cap = next(cap for cap in programme.caps if cap.id == entry.cut_by)
+        wanted = entry.asked_granted + entry.entitled - entry.asked_entitled
+        cut = _units(programme, wanted - entry.granted, entry.unit)
+        yield f"Cap {cap.id}, {_limit(programme, cap)}, cut rule {entry.rule} by {cut}."
+    elif entry.granted < entry.entitled:
+        yield f"What a cap took from rule {entry.rule} before is not given later."
+
+
+def _given(programme: Programme, rule: Rule, entry: Considered, folded: Folded) -> str:
+    """Return what a rule gives for the amounts it measures, up to what they entitle to."""
+    base = "billed" if rule.base is AmountBase.BILLING else "paid"
+    rated = [(amounts, rate) for amounts in folded.amounts(rule.base) if (rate := rule.rate(amounts.currency))]
+    if rule.benefit is Benefit.DISCOUNT:
+        rated = [(amounts, rate) for amounts, rate in rated if amounts.currency == entry.unit]
+    gives = " and ".join(dict.fromkeys(_rate(programme, rule, amounts.currency, rate) for amounts, rate in rated))
+    totals = " and ".join(_money(amounts.open_minor + amounts.cleared_minor, amounts.currency) for amounts, _ in rated)
+    entitled = _units(programme, entry.entitled, entry.unit)
+    return f"Rule {rule.id} gives {gives} {base}, rounded {rule.rounding.value}: {totals} entitle to {entitled}"
+
+
+def _rate(programme: Programme, rule: Rule, currency: str, rate: Ratio) -> str:
+    if rule.benefit is Benefit.DISCOUNT:
+        return f"{(Decimal(100) * rate.numerator / rate.denominator).normalize():f} % of what is"
+    return f"{_units(programme, rate.numerator, programme.unit)} for each {_money(rate.denominator, currency)}"
+
+
+def _changes(programme: Programme, detail: Mapping[str, Any]) -> Iterator[str]:
+    booked = "would change" if detail.get("quote") else "changed"
+    for rule, unit, pending_change, available_change, _, _ in detail.get("changes", ()):
+        pending = _units(programme, pending_change, unit, sign="+")
+        available = _units(programme, available_change, unit, sign="+")
+        yield f"The message {booked} rule {rule} by {pending} pending and {available} available."
+
+
+def _losers(programme: Programme, detail: Mapping[str, Any], recomputed: Recomputed) -> Iterator[str]:
+    """Yield the rules that do not apply, each with the first reason why."""
+    weighed = {entry.rule for entry in recomputed.considered} | set(recomputed.entitled.unrated)
+    partner, product = detail.get("partner"), detail["inputs"].get("product")
+    for rule in programme.rules:
+        if rule.id in weighed or product is None:
+            continue
+        if rule.partners and partner not in rule.partners:
+            yield f"Rule {rule.id} does not apply: it is for partners {', '.join(sorted(rule.partners))}."
+        elif rule.products and product not in rule.products:
+            yield f"Rule {rule.id} does not apply: it is for card products {', '.join(sorted(rule.products))}."
+
+
+def _currencies(folded: Folded, rule: Rule) -> list[str]:
+    return [amounts.currency for amounts in folded.amounts(rule.base)]
+
+
+def _limit(programme: Programme, cap: Cap) -> str:
+    return f"{_units(programme, cap.limit, cap.currency or programme.unit)} {_PERIODS[cap.period]}"
+
+
+def _units(programme: Programme, units: int, unit: str, sign: str = "") -> str:
+    """Return an amount of miles or money in its own decimals; ``sign`` "+" shows the sign of what is not negative."""
+    value = Decimal(units).scaleb(-programme.decimals) if unit == programme.unit else decimal_amount(units, unit)
+    return f"{value:{sign},f} {unit}"
+
+
+def _money(amount_minor: int, currency: str) -> str:
+    return f"{decimal_amount(amount_minor, currency):,f} {currency}"
