@@ -141,15 +141,14 @@ def build(settings: Settings, clock: Clock) -> Parts:
 def services_of(parts: Parts, settings: Settings, card_network: CardNetworkService) -> list[Service]:
     """Return every service of the contract, each with the function that adds it to a server."""
 
-    def programme(name: str) -> Programme | None:
+    def programme_of(name: str) -> Programme:
         with parts.engine.connect() as connection:
-            revisions = parts.snapshots.refresh(connection).programmes.get(name)
-        return revisions[-1] if revisions else None
+            return parts.snapshots.refresh(connection).latest(name)
 
     clearing = ClearingService(decider=parts.desk, intake=parts.intake)
     card_file = CardFileService(decider=parts.desk, intake=parts.intake)
-    programmes = ProgrammeService(engine=parts.engine, clock=parts.clock)
-    ledger = LedgerService(engine=parts.engine, bucket_count=parts.bucket_count)
+    programmes = ProgrammeService(engine=parts.engine, clock=parts.clock, snapshots=parts.snapshots)
+    ledger = LedgerService(engine=parts.engine, bucket_count=parts.bucket_count, snapshots=parts.snapshots)
     operations = OperationsService(
         engine=parts.engine,
         clock=parts.clock,
@@ -159,7 +158,7 @@ def services_of(parts: Parts, settings: Settings, card_network: CardNetworkServi
         intake=parts.intake,
     )
     settlement = SettlementService(
-        engine=parts.engine, clock=parts.clock, folder=settings.output_folder, programme=programme
+        engine=parts.engine, clock=parts.clock, output_folder=settings.output_folder, programme_of=programme_of
     )
     return [
         Service(

@@ -247,7 +247,7 @@ def _book(
             revision=programme.revision,
             occurred_on=occurred_on,
             partner=partner,
-            grants=tuple(award.grant for award in considered if award.grant.entitled or award.grant.granted),
+            grants=tuple(award.grant for award in considered if _is_something(award.grant)),
             charges={key: amount for key, amount in charges.items() if amount},
         ),
         folded=folded,
@@ -257,6 +257,11 @@ def _book(
         postings=tuple(postings),
         reserve={},
     )
+
+
+def _is_something(grant: Grant) -> bool:
+    """Tell whether a grant must be kept: one of nothing in all may still be pending against a refund that is posted."""
+    return bool(grant.entitled or grant.granted or grant.available)
 
 
 def _miles_of(award: Award, purchase: Purchase, terms: AccountTerms) -> Iterator[Posting]:
