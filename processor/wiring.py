@@ -4,6 +4,7 @@ Nothing here decides anything; it builds what the other modules ask for and hand
 """
 
 import asyncio
+import gc
 import os
 import signal
 import socket
@@ -52,6 +53,8 @@ from processor.v1 import (
 from processor.wire.dialect import Dialect, parse_dialect
 
 STATUS_EVERY_S: Final = 5.0
+GARBAGE_THRESHOLD: Final = 50_000
+"""Objects between collections: a batch makes tens of thousands, nearly all of them free of cycles."""
 RESTARTS: Final = 10
 """How often the supervisor starts a worker again that ended by itself."""
 
@@ -215,6 +218,9 @@ def run_worker(settings: Settings, options: ServeOptions, announce: Callable[[in
             remove_worker_status(connection, name)
 
     parts.worker.start()
+    gc.collect()
+    gc.freeze()  # The snapshot and the modules live as long as the process: no collection need look at them.
+    gc.set_threshold(GARBAGE_THRESHOLD, 20, 50)
     try:
         asyncio.run(
             serve(

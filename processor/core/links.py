@@ -5,6 +5,7 @@ A trace's kind stands before its value, so that values of different kinds never 
 """
 
 from collections.abc import Collection
+from hashlib import blake2b
 
 from processor.core.message import CardMessage, MessageKind
 
@@ -31,3 +32,9 @@ def traces_of(message: CardMessage, surviving: Collection[str]) -> tuple[str, ..
     if message.retrieval_reference and message.acceptor and "retrieval_reference" in surviving:
         traces.append(f"retrieval/{message.retrieval_reference}/{message.acceptor}")
     return tuple(dict.fromkeys(traces))
+
+
+def trace_hashes(message: CardMessage, surviving: Collection[str]) -> tuple[bytes, ...]:
+    """Return the 16 bytes each of a message's traces is kept as; a message without any is its own only trace."""
+    traces = traces_of(message, surviving) or (f"message/{message.message_id.hex()}",)
+    return tuple([blake2b(trace.encode(), digest_size=16, person=b"cobrand-trace").digest() for trace in traces])

@@ -15,10 +15,9 @@ from sqlalchemy import Engine
 from processor.core.business_calendar import business_date
 from processor.core.card import CardReference
 from processor.core.decision import Purchase
-from processor.core.links import traces_of
 from processor.core.outcome import Outcome, Reason
 from processor.flow.address_book import AddressBook
-from processor.flow.batch_work import BatchWork, TraceKey, trace_hash
+from processor.flow.batch_work import BatchWork, TraceKey
 from processor.flow.retry import ATTEMPTS, retried
 from processor.flow.snapshot import Snapshot, Snapshots
 from processor.flow.submission import Submission, Undecodable, Verdict
@@ -151,11 +150,7 @@ class BatchDecider:
     ) -> BatchWork:
         """Look up, under the lock, what is known of the messages, their purchases and their limits."""
         known = load_known(cursor, list({(to.bucket, entry.message.message_id) for entry, to in routed}))
-        trace_keys: set[TraceKey] = {
-            (to.bucket, to.account, trace_hash(trace))
-            for entry, to in routed
-            for trace in traces_of(entry.message, entry.surviving)
-        }
+        trace_keys: set[TraceKey] = {(to.bucket, to.account, trace) for entry, to in routed for trace in entry.traces}
         traces = load_traces(cursor, list(trace_keys)) if trace_keys else {}
         purchases = load_purchases(cursor, list({(bucket, found) for (bucket, _, _), found in traces.items()}))
         capped = any(revision.caps for revisions in snapshot.programmes.values() for revision in revisions)

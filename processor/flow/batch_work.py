@@ -13,7 +13,6 @@ from typing import Any, Final
 
 from processor.core.decision import AccountTerms, Award, Decision, Purchase, decide, withdraw
 from processor.core.grant import CounterKey
-from processor.core.links import traces_of
 from processor.core.message import Direction, MessageKind
 from processor.core.outcome import Outcome, Reason
 from processor.core.posting import MEMBER_AVAILABLE, MEMBER_PENDING, Posting
@@ -33,11 +32,6 @@ NUMBERS_OF_A_JOIN: Final = 0xF000
 """Where the numbers of what a joined account gives back begin, beyond those of any attempt."""
 
 TraceKey = tuple[int, bytes, bytes]
-
-
-def trace_hash(trace: str) -> bytes:
-    """Return the 16 bytes a trace is kept as."""
-    return blake2b(trace.encode(), digest_size=16, person=b"cobrand-trace").digest()
 
 
 def numbered(message_id: bytes, number: int) -> bytes:
@@ -219,9 +213,7 @@ class BatchWork:
         None, with nothing changed, where no programme was in force.
         """
         message = submission.message
-        hashes = [trace_hash(trace) for trace in traces_of(message, submission.surviving)]
-        hashes = hashes or [trace_hash(f"message/{message.message_id.hex()}")]
-        keys: list[TraceKey] = [(account.bucket, account.id, value) for value in hashes]
+        keys: list[TraceKey] = [(account.bucket, account.id, trace) for trace in submission.traces]
         found = sorted({self.traces[key] for key in keys if key in self.traces})
         purchase_id = found[0] if found else _purchase_id(submission, account)
         purchase = self.purchases.get((account.bucket, purchase_id), Purchase(id=purchase_id))

@@ -133,10 +133,10 @@ def _weighed(programme: Programme, entry: Considered, recomputed: Recomputed) ->
         before = _units(programme, entry.asked_granted, entry.unit)
         yield f"Rule {entry.rule} had granted {before} and gives the purchase nothing now; granted are {granted}."
     if entry.cut_by is not None:
-        cap = next(cap for cap in programme.caps if cap.id == entry.cut_by)
+        limits = [f", {_limit(programme, cap)}," for cap in programme.caps if cap.id == entry.cut_by]
         wanted = entry.asked_granted + entry.entitled - entry.asked_entitled
         cut = _units(programme, wanted - entry.granted, entry.unit)
-        yield f"Cap {cap.id}, {_limit(programme, cap)}, cut rule {entry.rule} by {cut}."
+        yield f"Cap {entry.cut_by}{''.join(limits)} cut rule {entry.rule} by {cut}."
     elif entry.granted < entry.entitled:
         yield f"What a cap took from rule {entry.rule} before is not given later."
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
+from processor.core.links import trace_hashes
 from processor.core.message import CardMessage, MessageKind
 from processor.core.outcome import Outcome, Reason
 from processor.core.programme import FinancialMeaning, Link, LinkMode
@@ -64,7 +65,7 @@ class Intake:
             message=message,
             fields=b"" if message.card is None else message_to_json(message),
             link=link,
-            surviving=dialect.links,
+            traces=trace_hashes(message, dialect.links),
             age_days=days_old(message, now),
             decoded=decoded,
             raw=incoming.iso8583,
@@ -93,7 +94,7 @@ class Intake:
             message=message,
             fields=message_to_json(message),
             link=clearing_link(bank, dialect.name),
-            surviving=dialect.links,
+            traces=trace_hashes(message, dialect.links),
             age_days=days_old(message, now),
         )
 
@@ -106,7 +107,7 @@ class Intake:
             message=message,
             fields=fields.encode() if isinstance(fields, str) else fields,
             link=link,
-            surviving=dialect.links,
+            traces=trace_hashes(message, dialect.links),
             age_days=days_old(message, now),
             replay=True,
         )

@@ -8,12 +8,10 @@ from dataclasses import replace
 from datetime import UTC
 
 from processor.core.business_calendar import business_date
-from processor.core.links import traces_of
 from processor.flow.batch import BatchDecider, periods_of
-from processor.flow.batch_work import BatchWork, trace_hash
+from processor.flow.batch_work import BatchWork
 from processor.flow.intake import Intake
 from processor.flow.retry import retried
-from processor.flow.submission import Submission
 from processor.store.card_file import load_fields, parked_of, purchases_of, supersede
 from processor.store.card_side import (
     BatchWrites,
@@ -50,7 +48,7 @@ def _join(decider: BatchDecider, intake: Intake, joined: CardAddress, survivor: 
         fields = load_fields(cursor, joined.bucket, list(ids)) if ids else []
         moved = [replace(intake.read_stored(stored, snapshot, now), replay=False, moved=True) for stored in fields]
         keys = [(survivor.bucket, entry.message.message_id) for entry in moved]
-        traces = {(survivor.bucket, survivor.account, value) for entry in moved for value in _hashes(entry)}
+        traces = {(survivor.bucket, survivor.account, value) for entry in moved for value in entry.traces}
         known_traces = load_traces(cursor, list(traces)) if traces else {}
         theirs = load_purchases(cursor, sorted({(survivor.bucket, found) for found in known_traces.values()}))
         routed = [(entry, survivor) for entry in moved]
@@ -71,7 +69,3 @@ def _join(decider: BatchDecider, intake: Intake, joined: CardAddress, survivor: 
         write_batch(cursor, work.writes, accounts.values())
         supersede(cursor, joined, survivor, now)
     return len(moved)
-
-
-def _hashes(submission: Submission) -> list[bytes]:
-    return [trace_hash(trace) for trace in traces_of(submission.message, submission.surviving)]

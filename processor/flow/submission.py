@@ -24,6 +24,7 @@ class IncomingMessage:
 class Submission:
     """A decoded message on its way to a decision.
 
+    ``traces`` are the hashes it shares with the other messages of its purchase.
     ``fields`` is the message as it is stored; ``decoded`` is what an ISO 8583 answer is made from, None in a replay and
     for clearing records.
     ``replay`` is true for a parked message that is decided again; ``moved`` for one whose account was joined to
@@ -33,7 +34,7 @@ class Submission:
     message: CardMessage
     fields: bytes = field(repr=False)
     link: Link
-    surviving: tuple[str, ...]
+    traces: tuple[bytes, ...]
     age_days: int
     replay: bool = False
     moved: bool = False
