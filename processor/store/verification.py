@@ -190,7 +190,8 @@ FILE_NETS: Final = Check(
     name="file-nets",
     count=text("SELECT count(*) FROM (SELECT DISTINCT bank, programme, business_date FROM settlement_file) f"),
     differences=text("""
-        SELECT 'cycle ' || f.bank || ', ' || f.programme || ', ' || f.business_date || ', ' || t.total ->> 0 AS subject,
+        SELECT 'cycle ' || f.bank || ', ' || f.programme || ', ' || f.business_date || ', ' || (t.total ->> 0)
+               AS subject,
                sum(CAST(t.total ->> 2 AS bigint) - CAST(t.total ->> 1 AS bigint)) AS stated, 0 AS calculated
         FROM settlement_file f CROSS JOIN LATERAL json_array_elements(f.totals) t (total)
         GROUP BY f.bank, f.programme, f.business_date, t.total ->> 0
@@ -252,7 +253,13 @@ REFERENCES: Final = (
         _PURCHASE,
         f"t.template NOT IN {_ADJUSTMENTS} AND {_NO_PURCHASE}",
     ),
-    _reference("decision-message", "decision", "'decision on a message'", _MESSAGE, _NO_MESSAGE),
+    _reference(
+        "decision-message",
+        "decision",
+        "'decision ' || encode(t.message_id, 'hex') || '-' || t.attempt",
+        _MESSAGE,
+        _NO_MESSAGE,
+    ),
     _reference(
         "message-decision",
         "message",
