@@ -80,7 +80,7 @@ def sentences_of(
     """Yield the sentences that explain a decision under one revision of its programme."""
     yield WHY[reason]
     yield _terms(programme, detail)
-    yield _match(programme, detail)
+    yield from _match(programme, detail)
     yield from _bases(recomputed.folded)
     for entry in recomputed.considered:
         yield from _weighed(programme, entry, recomputed)
@@ -88,7 +88,8 @@ def sentences_of(
     for rule in recomputed.entitled.unrated:
         currencies = " or ".join(_currencies(recomputed.folded, programme.rule(rule)))
         yield f"Rule {rule} applies but gives nothing: it has no rate for {currencies}."
-    yield from _losers(programme, detail, recomputed)
+    if recomputed.considered or recomputed.entitled.unrated or reason is Reason.NO_RULE:
+        yield from _losers(programme, detail, recomputed)
 
 
 def _terms(programme: Programme, detail: Mapping[str, Any]) -> str:
@@ -100,11 +101,13 @@ def _terms(programme: Programme, detail: Mapping[str, Any]) -> str:
     return f"{text}, with {product}, as a purchase of {inputs['occurred_on']}."
 
 
-def _match(programme: Programme, detail: Mapping[str, Any]) -> str:
-    if "partner" not in detail:
-        return f"Its card acceptor belongs to no partner of {programme.name}."
-    partner = programme.partners[detail["partner"]]
-    return f"Its card acceptor belongs to partner {partner.name} ({partner.id}) of retailer {partner.retailer}."
+def _match(programme: Programme, detail: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the partner, or that there is none; nothing where the message that would name it has not arrived."""
+    if "partner" in detail:
+        partner = programme.partners[detail["partner"]]
+        yield f"Its card acceptor belongs to partner {partner.name} ({partner.id}) of retailer {partner.retailer}."
+    elif "product" in detail["inputs"]:
+        yield f"Its card acceptor belongs to no partner of {programme.name}."
 
 
 def _bases(folded: Folded) -> Iterator[str]:
@@ -172,7 +175,7 @@ def _losers(programme: Programme, detail: Mapping[str, Any], recomputed: Recompu
     weighed = {entry.rule for entry in recomputed.considered} | set(recomputed.entitled.unrated)
     partner, product = detail.get("partner"), detail["inputs"].get("product")
     for rule in programme.rules:
-        if rule.id in weighed or product is None:
+        if rule.id in weighed:
             continue
         if rule.partners and partner not in rule.partners:
             yield f"Rule {rule.id} does not apply: it is for partners {', '.join(sorted(rule.partners))}."

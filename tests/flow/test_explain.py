@@ -1,19 +1,23 @@
 """Explaining decisions: the stored inputs give the stored result again, and the sentences say why."""
 
+from io import BytesIO
 from typing import Any
 
 import orjson
 import pytest
 from sqlalchemy import text
 
+from examples.traffic.clearing import by_bank_and_day, clearing_file
+from examples.traffic.generate import tell
 from processor.core.outcome import Reason
+from processor.flow.clearing import take_clearing_file
 from processor.flow.explain import Explanation, explain_decision
 from processor.flow.explain_sentences import WHY
 from processor.flow.replay import replay
-from processor.flow.submission import Answer
+from processor.flow.submission import Answer, IncomingMessage
 from processor.store.directory import bucket_of
 from tests.conftest import Database
-from tests.flow.conftest import BUCKETS, SKYWAYS, Pipeline, apply_skyways, iso87, make_pipeline
+from tests.flow.conftest import BUCKETS, NOW, SKYWAYS, Pipeline, apply_skyways, iso87, make_pipeline
 
 BLUEFUEL = {"acquirer": "523456", "acceptor": "BLUEFUEL0001", "mcc": "5541"}
 FRESHMART = {"acquirer": "412345", "acceptor": "FRESHMART000101"}
@@ -275,3 +279,36 @@ def test_an_unknown_decision_has_no_explanation(pipeline: Pipeline) -> None:
 def test_every_reason_a_stored_decision_can_have_is_explained() -> None:
     """Accepted and parked messages are stored; each of their reasons has a sentence."""
     assert {reason for reason in Reason if reason < 60} == set(WHY)
+
+
+def test_every_decision_of_a_month_of_traffic_is_reproduced(pipeline: Pipeline) -> None:
+    """Purchases, quotes, reversals, refunds and clearing, cut by caps and not: every stored result follows again."""
+    traffic = tell(seed=7, accounts=6, messages=600, today=NOW.date(), now=NOW)
+    messages = [
+        IncomingMessage(
+            caller_id=sent.caller_id,
+            bank=sent.bank,
+            dialect=sent.dialect,
+            iso8583=sent.message,
+            iso8583_response=sent.response or b"",
+        )
+        for sent in traffic.messages
+    ]
+    for start in range(0, len(messages), 100):
+        pipeline.send(*messages[start : start + 100])
+    for sequence, ((bank, day), records) in enumerate(by_bank_and_day(traffic.presentments).items(), start=1):
+        data = clearing_file(records, day=day, institution=traffic.institutions[bank], sequence=sequence)
+        take_clearing_file(
+            BytesIO(data), bank=bank, dialect_name="ipm93-ebcdic", intake=pipeline.intake, decider=pipeline.decider
+        )
+    engine = pipeline.database.service
+    with engine.connect() as connection:
+        keys = connection.execute(text("SELECT bucket, message_id, account, attempt FROM decision")).all()
+    explained = []
+    for bucket, message, account, attempt in keys:
+        found = explain_decision(engine, pipeline.snapshots, (bucket, bytes(message)), bytes(account), attempt)
+        assert found is not None
+        explained.append(found)
+    assert [] == [explanation.detail for explanation in explained if not explanation.reproduced]
+    assert any(sentence.startswith("Cap ") for explanation in explained for sentence in explanation.sentences)
+    assert {Reason.EARNED, Reason.QUOTED, Reason.TAKEN_BACK} <= {explanation.reason for explanation in explained}
