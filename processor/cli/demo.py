@@ -10,7 +10,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -73,6 +73,7 @@ def run_demo(*, messages: int, seed: int, folder: Path | None, as_json: bool) ->
     stamp = f"{datetime.now(UTC):%Y%m%d-%H%M%S}"
     place = folder or Path("var") / "demo" / stamp
     place.mkdir(parents=True, exist_ok=True)
+    place = place.resolve()
     result = DemoResult()
     began = time.monotonic()
     with _ended_like_an_interrupt():
@@ -83,10 +84,10 @@ def run_demo(*, messages: int, seed: int, folder: Path | None, as_json: bool) ->
         _run(root, place, database, result)
     seconds = time.monotonic() - began
     if as_json:
-        show_json({**_document(result), "folder": str(place.resolve()), "database": database.place, "seconds": seconds})
+        show_json({**_document(result), "folder": str(place), "database": database.place, "seconds": seconds})
     else:
         _show(result)
-        say(f"Files and logs lie in {place.resolve()}; the database lies in {database.place}. It took {seconds:.0f} s.")
+        say(f"Files and logs lie in {place}; the database lies in {database.place}. It took {seconds:.0f} s.")
     if not result.sound:
         raise CommandError("The books are not sound: the tables above say where.")
 
@@ -132,7 +133,9 @@ def _run(root: Path, place: Path, database: DemoDatabase, result: DemoResult) ->
     programme = compile_document(document)
     banks = sorted(programme.calendars)
     traffic = place / "traffic"
-    with running_server(database, place) as server:
+    with ExitStack() as stack:
+        with _step("Starting the server with two workers"):
+            server = stack.enter_context(running_server(database.urls.service_url, place))
         with _step("Applying the example programme and the banks' card files"):
             apply_document(server, document)
             for bank in banks:

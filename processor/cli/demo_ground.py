@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
@@ -89,31 +90,38 @@ def _embedded(data_folder: Path, stamp: str) -> DemoDatabase:
 
 
 @contextmanager
-def running_server(database: DemoDatabase, folder: Path) -> Iterator[str]:
-    """Run a server with two workers for the length of a block and return its address; its log goes to the folder."""
+def running_server(
+    database_url: str, folder: Path, *, workers: int = WORKERS, clock: datetime | None = None
+) -> Iterator[str]:
+    """Run a server for the length of a block and return its address; its log and files go to the folder.
+
+    Its card tokens are made under a key that nobody knows afterwards.
+    """
     port = _free_port()
     address = f"127.0.0.1:{port}"
-    arguments = ["serve", "--port", str(port), "--workers", str(WORKERS), "--output-folder", str(folder / "settlement")]
+    arguments = ["serve", "--port", str(port), "--workers", str(workers), "--output-folder", str(folder / "settlement")]
+    if clock is not None:
+        arguments += ["--clock", f"{clock:%Y-%m-%dT%H:%M:%S%z}"]
     with (folder / "server.log").open("wb") as log:
         process = subprocess.Popen(  # noqa: S603 - this command itself.
             [sys.executable, "-m", "processor.cli.main", *arguments],
-            env=_environment(database),
+            env=_environment(database_url),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             start_new_session=True,  # An interrupt of the demo reaches the demo alone, which ends the server in order.
         )
         try:
-            _wait_until_ready(process, address, folder / "server.log")
+            _wait_until_ready(process, address, workers, folder / "server.log")
             yield address
         finally:
             _end(process)
 
 
-def _environment(database: DemoDatabase) -> Mapping[str, str]:
+def _environment(database_url: str) -> Mapping[str, str]:
     own = {name: value for name, value in os.environ.items() if not name.startswith("COBRAND_")}
     keys = f"demo:{secrets.token_hex(32)}"
-    return {**own, "COBRAND_DATABASE_URL": database.urls.service_url, "COBRAND_TOKEN_KEYS": keys}
+    return {**own, "COBRAND_DATABASE_URL": database_url, "COBRAND_TOKEN_KEYS": keys}
 
 
 def _free_port() -> int:
@@ -123,11 +131,11 @@ def _free_port() -> int:
     return port
 
 
-def _wait_until_ready(process: "subprocess.Popen[bytes]", address: str, log: Path) -> None:
+def _wait_until_ready(process: "subprocess.Popen[bytes]", address: str, workers: int, log: Path) -> None:
     """Wait until every worker has reported; raises with the end of the log where the server ends or takes too long."""
     deadline = time.monotonic() + _READY_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
-        if _workers_at(address) >= WORKERS:
+        if _workers_at(address) >= workers:
             return
         time.sleep(0.1)
     last = "\n".join(log.read_text(errors="replace").splitlines()[-_LOG_LINES:])

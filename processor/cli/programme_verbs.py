@@ -3,6 +3,7 @@
 ``validate`` and ``simulate`` need no server.
 """
 
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -30,6 +31,8 @@ from processor.core.programme import Programme
 from processor.core.programme_document import merchant_files, parse_programme
 from processor.core.simulation import Simulation, simulate, simulation_as_data
 from processor.v1 import programme_pb2
+from processor.v1.operations_pb2 import GetStatusRequest
+from processor.v1.operations_pb2_grpc import OperationsServiceStub
 from processor.v1.programme_pb2 import (
     ApplyProgrammeRequest,
     ApplyProgrammeResponse,
@@ -41,6 +44,11 @@ from processor.v1.programme_pb2_grpc import ProgrammeServiceStub
 DocumentArgument = Annotated[str, typer.Argument(metavar="PROGRAMME.yaml", help="The programme document.")]
 
 _EXAMPLE: Final = "examples/skyways/programme.yaml"
+_LOAD_SECONDS: Final = 15
+"""Three times as long as a worker takes to notice a new revision by itself."""
+
+_LOOK_SECONDS: Final = 0.2
+
 _EXAMPLE_TRANSACTIONS: Final = "examples/skyways/transactions.jsonl"
 
 
@@ -143,11 +151,25 @@ def apply(file: DocumentArgument, server: ServerOption = DEFAULT_SERVER, as_json
 
 
 def apply_document(server: str, file: str) -> ApplyProgrammeResponse:
-    """Send a document and the files it names."""
+    """Send a document and the files it names, and wait until every worker has loaded the new revision."""
     text, beside = read_document(file)
     with connect(server) as channel:
         request = ApplyProgrammeRequest(document=text, files=beside, source=file)
-        return ProgrammeServiceStub(channel).ApplyProgramme(request, timeout=ANSWER_SECONDS)
+        response = ProgrammeServiceStub(channel).ApplyProgramme(request, timeout=ANSWER_SECONDS)
+        if not (response.errors or response.unchanged or _is_loaded(OperationsServiceStub(channel))):
+            say("Not every worker has loaded it yet; see the snapshots in cobrand status.")
+    return response
+
+
+def _is_loaded(operations: OperationsServiceStub) -> bool:
+    """Wait a bounded time for every worker to report the newest reference data; tell whether all did."""
+    deadline = time.monotonic() + _LOAD_SECONDS
+    while time.monotonic() < deadline:
+        status = operations.GetStatus(GetStatusRequest(), timeout=ANSWER_SECONDS)
+        if all(worker.snapshot_version >= status.reference_version for worker in status.workers):
+            return True
+        time.sleep(_LOOK_SECONDS)
+    return False
 
 
 def show(
