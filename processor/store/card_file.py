@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from psycopg2.extras import execute_values
 
+from processor.store.card_side import on_one_bucket
 from processor.store.copy_text import binary_array
 from processor.store.directory import CardAddress
 
@@ -63,7 +64,7 @@ ADOPT_ACCOUNTS: Final = """
 UPDATE account t SET programme = k.programme, status = 'active', provisional = false, updated_at = k.now,
                      product = CASE WHEN k.leads OR t.product IS NULL THEN k.product ELSE t.product END
 FROM (VALUES %s) AS k (bucket, id, programme, product, leads, now)
-WHERE t.bucket = k.bucket AND t.id = k.id AND t.superseded_by IS NULL
+WHERE t.bucket = k.bucket AND t.id = k.id AND t.superseded_by IS NULL{bucket}
 """
 
 # Name cards, or bring what the bank says of them up to date; the account they lead to is not changed here.
@@ -161,7 +162,8 @@ def adopt_accounts(cursor: Any, terms: dict[CardAddress, tuple[str, str, bool]],
     if terms:
         rows = [(to.bucket, to.account, *of_account, now) for to, of_account in terms.items()]
         template = "(%s::smallint, %s::bytea, %s::text, %s::text, %s::boolean, %s::timestamptz)"
-        execute_values(cursor, ADOPT_ACCOUNTS, rows, template=template, page_size=len(rows))
+        statement = on_one_bucket(ADOPT_ACCOUNTS, {to.bucket for to in terms})
+        execute_values(cursor, statement, rows, template=template, page_size=len(rows))
 
 
 def keep_cards(cursor: Any, cards: Sequence[CardRow], now: datetime) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
+from processor.store.card_side import Key, day_range, on_one_bucket
 from processor.store.copy_text import binary_array, integer_array
 
 # The oldest of all that waits, with the stored fields.
@@ -19,6 +20,7 @@ SELECT t.bucket, t.message_id, m.fields::text
 FROM unnest(%(buckets)s::smallint[], %(ids)s::bytea[]) AS k (bucket, message_id)
 JOIN parked t ON t.bucket = k.bucket AND t.message_id = k.message_id
 JOIN message m ON m.bucket = t.bucket AND m.id = t.message_id
+WHERE m.id >= %(low)s AND m.id < %(high)s{bucket}{message_bucket}
 ORDER BY t.parked_at, t.bucket, t.message_id
 """
 
@@ -29,8 +31,14 @@ def load_oldest(cursor: Any, limit: int) -> list[str]:
     return [fields for _, _, fields in cursor.fetchall()]
 
 
-def load_named(cursor: Any, keys: Sequence[tuple[int, bytes]]) -> list[str]:
+def load_named(cursor: Any, keys: Sequence[Key]) -> list[str]:
     """Return the stored fields of those messages that still wait, oldest first."""
-    values = {"buckets": integer_array(key[0] for key in keys), "ids": binary_array(key[1] for key in keys)}
-    cursor.execute(LOAD_NAMED, values)
+    low, high = day_range([id_ for _, id_ in keys])
+    values = {
+        "buckets": integer_array(bucket for bucket, _ in keys),
+        "ids": binary_array(id_ for _, id_ in keys),
+        "low": low,
+        "high": high,
+    }
+    cursor.execute(on_one_bucket(LOAD_NAMED, {bucket for bucket, _ in keys}), values)
     return [fields for _, _, fields in cursor.fetchall()]
