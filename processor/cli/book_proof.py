@@ -5,8 +5,8 @@ from dataclasses import asdict
 
 from sqlalchemy import Engine
 
-from processor.cli.database import open_database, sentence, settings
-from processor.cli.failure import CommandError
+from processor.cli.database import open_database, settings
+from processor.cli.failure import CommandError, sentence
 from processor.cli.output import progress_bar, show_json, show_table
 from processor.flow.snapshot import SnapshotError, compile_snapshot
 from processor.store.reference import load_revisions, load_version

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from sqlalchemy import Engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 
-from processor.cli.failure import CommandError, UnavailableError
+from processor.cli.failure import CommandError, UnavailableError, sentence
 from processor.cli.output import say, show_json
 from processor.config import ConfigurationError, Settings, settings_from
 from processor.store.embedded import SERVICE_ROLE
@@ -35,11 +35,6 @@ def open_database(url: str | None, variable: str) -> Iterator[Engine]:
         engine.dispose()
 
 
-def sentence(text: str) -> str:
-    """Return an error's text as a sentence."""
-    return f"{text[:1].upper()}{text[1:].rstrip('.')}."
-
-
 def _first_line(error: DBAPIError) -> str:
     """Return what the database said, without the statement and its values."""
     return str(error.orig).partition("\n")[0].rstrip(".")
@@ -50,7 +45,7 @@ def settings() -> Settings:
     try:
         return settings_from()
     except ConfigurationError as error:
-        raise CommandError(f"{error}.") from None
+        raise CommandError(sentence(str(error))) from None
 
 
 def role_of(url: str | None) -> str:

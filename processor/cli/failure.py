@@ -30,6 +30,11 @@ class UnavailableError(CommandError):
     exit_code = ExitCode.UNAVAILABLE
 
 
+def sentence(text: str) -> str:
+    """Return an error's text as a sentence."""
+    return f"{text[:1].upper()}{text[1:].rstrip('.')}."
+
+
 _SERVER_SAID: Final = frozenset(
     {
         grpc.StatusCode.INVALID_ARGUMENT,
@@ -65,7 +70,7 @@ def failure_of(error: grpc.RpcError, server: str) -> CommandError:
     if code is grpc.StatusCode.UNIMPLEMENTED:
         return CommandError(f"The server at {server} does not know this call. Run the same version on both sides.")
     if code in _SERVER_SAID and details:
-        return CommandError(f"{details}.")
+        return CommandError(sentence(details))
     return CommandError(f"The server at {server} failed ({code.name}). Its log says why; trying again is harmless.")
 
 

@@ -83,15 +83,13 @@ def submit(
             total, lines = _count_lines(source), read_json_lines(source)
         else:
             total, lines = None, read_length_prefixed(source, bank=bank, dialect=dialect)
-        submit_messages(
-            server,
-            lines,
-            terms=StreamTerms(frame=frame, in_flight=in_flight),
-            connections=connections,
-            tally=tally,
-            total=total,
-            write=AnswerFile(stack.enter_context(_create(answers))).write if answers else None,
-        )
+        write = AnswerFile(stack.enter_context(_create(answers))).write if answers else None
+        terms = StreamTerms(frame=frame, in_flight=in_flight)
+        try:
+            submit_messages(server, lines, terms=terms, connections=connections, tally=tally, total=total, write=write)
+        except CommandError:
+            say(f"{tally.answered:,} messages were answered before this; submitting the file again is harmless.")
+            raise
     seconds = time.monotonic() - began
     if as_json:
         show_json({**tally.document(), "seconds": round(seconds, 3)})

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import typer
 
-from processor.cli.database import open_database, sentence, settings
-from processor.cli.failure import CommandError
+from processor.cli.database import open_database, settings
+from processor.cli.failure import CommandError, sentence
 from processor.cli.output import say, show_json
 from processor.config import ConfigurationError
 from processor.rpc.server import NotLoopbackError, require_loopback
