@@ -19,7 +19,6 @@ from grpc_status import rpc_status
 
 from processor.flow.card_file import UnknownBankError
 from processor.flow.clearing import ChangedClearingFileError, ClearingInterruptedError, UnknownClearingLinkError
-from processor.flow.worker import DrainingError, QueueFullError
 from processor.store.failure import is_retryable
 from processor.wire.ipm import ClearingFileError
 from settlement.files import FileDiffersError
@@ -54,8 +53,6 @@ class ErrorReason(StrEnum):
     LATER_DATE_CLOSED = "LATER_DATE_CLOSED"
     SETTLEMENT_FILE_DIFFERS = "SETTLEMENT_FILE_DIFFERS"
     BALANCE_OUT_OF_RANGE = "BALANCE_OUT_OF_RANGE"
-    QUEUE_FULL = "QUEUE_FULL"
-    SHUTTING_DOWN = "SHUTTING_DOWN"
     DATABASE_UNAVAILABLE = "DATABASE_UNAVAILABLE"
     INTERNAL = "INTERNAL"
 
@@ -83,12 +80,10 @@ CODES: Final[Mapping[ErrorReason, grpc.StatusCode]] = {
     ErrorReason.LATER_DATE_CLOSED: grpc.StatusCode.FAILED_PRECONDITION,
     ErrorReason.SETTLEMENT_FILE_DIFFERS: grpc.StatusCode.FAILED_PRECONDITION,
     ErrorReason.BALANCE_OUT_OF_RANGE: grpc.StatusCode.OUT_OF_RANGE,
-    ErrorReason.QUEUE_FULL: grpc.StatusCode.RESOURCE_EXHAUSTED,
-    ErrorReason.SHUTTING_DOWN: grpc.StatusCode.UNAVAILABLE,
     ErrorReason.DATABASE_UNAVAILABLE: grpc.StatusCode.UNAVAILABLE,
     ErrorReason.INTERNAL: grpc.StatusCode.INTERNAL,
 }
-"""The code of every reason; a client may repeat a call that ends with UNAVAILABLE or RESOURCE_EXHAUSTED."""
+"""The code of every reason; a client may repeat a call that ends with UNAVAILABLE."""
 
 _RAISED: Final[tuple[tuple[type[Exception], ErrorReason], ...]] = (
     (UnknownBankError, ErrorReason.BANK_NOT_FOUND),
@@ -138,10 +133,6 @@ def call_error_of(error: Exception) -> CallError:
     for kind, reason in _RAISED:
         if isinstance(error, kind):
             return CallError(reason, str(error))
-    if isinstance(error, QueueFullError):
-        return CallError(ErrorReason.QUEUE_FULL, "the queue is full; send the request again after a pause")
-    if isinstance(error, DrainingError):
-        return CallError(ErrorReason.SHUTTING_DOWN, "this server is shutting down; send the request again")
     if is_retryable(error):
         _log("database_unavailable", error)
         return CallError(
