@@ -18,7 +18,7 @@ from processor.store.copy_text import (
     text_or_null,
 )
 
-AWKWARD: Final = ("", "\\", "\\N", "\\.", "\\t", "\t", "\n", "\r", "\r\n", "\"", "'", "{}", ",", "NULL", "ß€𝄞", "\x7f\x08")
+AWKWARD: Final = (
     "",
     "\\",
     "\\N",
