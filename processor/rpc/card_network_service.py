@@ -20,7 +20,7 @@ LARGEST_FRAME: Final = 1024
 """Messages in one frame."""
 LARGEST_FRAME_BYTES: Final = 4 * 1024 * 1024
 FRAMES_IN_FLIGHT: Final = 32
-"""Frames of one stream that may wait for their answers."""
+"""Frames of one stream whose answers the host has not read yet."""
 PATIENCE_S: Final = 5.0
 """How long a frame waits for room in the queue before its messages are answered as unavailable."""
 _PAUSE_S: Final = 0.01
@@ -41,30 +41,30 @@ class CardNetworkService(pb_grpc.CardNetworkServiceServicer):
     ) -> AsyncIterator[pb.ExchangeResponse]:
         """Answer every frame; the stream ends when the host has ended its side and all its frames are answered."""
         answers: asyncio.Queue[pb.ExchangeResponse | None] = asyncio.Queue()
-        reader = asyncio.create_task(self._read(request_iterator, answers))
+        window = asyncio.Semaphore(FRAMES_IN_FLIGHT)
+        reader = asyncio.create_task(self._read(request_iterator, answers, window))
         self.streams += 1
         try:
             while (response := await answers.get()) is not None:
                 yield response
+                window.release()  # Only now: a host that sends and does not read must not fill our memory.
             await reader
         finally:
             self.streams -= 1
             reader.cancel()
 
     async def _read(
-        self, frames: AsyncIterator[pb.ExchangeRequest], answers: asyncio.Queue[pb.ExchangeResponse | None]
+        self,
+        frames: AsyncIterator[pb.ExchangeRequest],
+        answers: asyncio.Queue[pb.ExchangeResponse | None],
+        window: asyncio.Semaphore,
     ) -> None:
-        """Queue frame after frame; put None behind the last answer."""
+        """Queue frame after frame, as the window has room; put None behind the last answer."""
         loop = asyncio.get_running_loop()
-        window = asyncio.Semaphore(FRAMES_IN_FLIGHT)
-
-        def deliver(response: pb.ExchangeResponse) -> None:
-            answers.put_nowait(response)
-            window.release()
 
         def done(given: list[Answer]) -> None:
             response = pb.ExchangeResponse(answers=[_to_proto(answer) for answer in given])
-            loop.call_soon_threadsafe(deliver, response)
+            loop.call_soon_threadsafe(answers.put_nowait, response)
 
         try:
             async for frame in frames:
@@ -73,7 +73,7 @@ class CardNetworkService(pb_grpc.CardNetworkServiceServicer):
                 if refusal is None:
                     refusal = await self._submit(frame, done)
                 if refusal is not None:
-                    deliver(refusal)
+                    answers.put_nowait(refusal)
             for _ in range(FRAMES_IN_FLIGHT):
                 await window.acquire()
         finally:

@@ -3,8 +3,10 @@
 import secrets
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -147,11 +149,33 @@ def test_a_single_message_on_an_idle_stream_is_answered_at_once(server: Server) 
                 waiting.acquire()
                 yield pb.ExchangeRequest(messages=[approved(number)])
 
-        seen = []
+        seen: list[str] = []
         for response in pb_grpc.CardNetworkServiceStub(channel).Exchange(frames()):
             seen.extend(answer.caller_id for answer in response.answers)
             waiting.release()
     assert ["message-31", "message-32", "message-33"] == seen
+
+
+def test_a_host_that_does_not_read_is_made_to_wait(server: Server) -> None:
+    """Beyond the frames in flight and gRPC's own buffers nothing more is taken until the host reads its answers."""
+    taken = 0
+    frame = pb.ExchangeRequest(messages=[approved(41)] * 1000)
+
+    def frames() -> Iterator[pb.ExchangeRequest]:
+        nonlocal taken
+        for _ in range(1000):
+            taken += 1
+            yield frame
+
+    with grpc.insecure_channel(server.address) as channel:
+        stream = pb_grpc.CardNetworkServiceStub(channel).Exchange(frames())
+        next(stream)
+        before = -1
+        while before != taken:
+            before = taken
+            time.sleep(2)
+        assert taken < 500
+        stream.cancel()
 
 
 def test_sign_on_is_answered_and_books_nothing(server: Server, database: Database) -> None:
@@ -171,12 +195,13 @@ def test_sign_on_is_answered_and_books_nothing(server: Server, database: Databas
 def test_health_and_reflection_are_on(server: Server) -> None:
     """Every service reports its health, and reflection lists them."""
     with grpc.insecure_channel(server.address) as channel:
-        checks = health_pb2_grpc.HealthStub(channel)
+        checks: Any = health_pb2_grpc.HealthStub(channel)
         for service in ("", "processor.v1.CardNetworkService", "processor.v1.SettlementService"):
             status = checks.Check(health_pb2.HealthCheckRequest(service=service)).status
             assert health_pb2.HealthCheckResponse.SERVING == status
+        listing: Any = reflection_pb2_grpc.ServerReflectionStub(channel)
         request = reflection_pb2.ServerReflectionRequest(list_services="")
-        (response,) = reflection_pb2_grpc.ServerReflectionStub(channel).ServerReflectionInfo(iter([request]))
+        (response,) = listing.ServerReflectionInfo(iter([request]))
         names = {service.name for service in response.list_services_response.service}
         assert {"processor.v1.ClearingService", "processor.v1.OperationsService", "grpc.health.v1.Health"} <= names
 
@@ -194,21 +219,14 @@ def test_draining_answers_what_was_accepted(database: Database, tmp_path: Path) 
     own = start_server(database.urls.service_url, tmp_path, workers=1, clock=f"{TODAY}T12:00:00+0000")
     answers: list[pb.MessageAnswer] = []
     numbers = range(1000, 3000)
-    started = threading.Event()
-
-    def frames() -> Iterator[pb.ExchangeRequest]:
-        for start in range(numbers.start, numbers.stop, 50):
-            yield pb.ExchangeRequest(messages=[approved(number) for number in range(start, start + 50)])
-            started.set()
-
-    def terminate() -> None:
-        started.wait()
-        own.process.send_signal(signal.SIGTERM)
-
+    frames = [
+        pb.ExchangeRequest(messages=[approved(number) for number in range(start, start + 50)])
+        for start in range(numbers.start, numbers.stop, 50)
+    ]
     with grpc.insecure_channel(own.address) as channel:
-        stream = pb_grpc.CardNetworkServiceStub(channel).Exchange(frames())
-        threading.Thread(target=terminate, daemon=True).start()
-        for response in stream:
+        for response in pb_grpc.CardNetworkServiceStub(channel).Exchange(iter(frames)):
+            if not answers:
+                own.process.send_signal(signal.SIGTERM)
             answers.extend(response.answers)
     assert 0 == own.stop()
     assert len(numbers) == len({answer.caller_id for answer in answers})
