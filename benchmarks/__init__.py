@@ -1,0 +1,1 @@
+"""Measurements that a checkout can repeat; ``docs/benchmarks.md`` says what they mean."""
