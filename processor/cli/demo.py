@@ -16,7 +16,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from processor.cli.award_totals import AwardTotal, sum_awards
 from processor.cli.book_proof import is_sound, run_checks, show_checks
 from processor.cli.card_verbs import submit_cards
 from processor.cli.clearing_verbs import submit_clearing_file
@@ -33,6 +32,7 @@ from processor.cli.settlement_verbs import close_business_date, show_files
 from processor.cli.submission import Tally, submit_messages
 from processor.core.business_calendar import business_date
 from processor.core.programme import Benefit, Programme
+from processor.store.award_totals import AwardTotal, sum_awards
 from processor.v1.ledger_pb2 import LedgerAccount, ListLedgerAccountsRequest
 from processor.v1.ledger_pb2_grpc import LedgerServiceStub
 from processor.v1.operations_pb2 import GetStatusRequest

@@ -27,10 +27,15 @@ class Pan:
         """The last four digits, which may be kept for statements."""
         return self._digits[-4:]
 
-    def __repr__(self) -> str:
+    @property
+    def masked(self) -> str:
+        """The number for a person's eyes: the first six and the last four digits, or stars alone if it is short."""
         if len(self._digits) < 13:
-            return "Pan(****)"
-        return f"Pan({self._digits[:6]}{'*' * (len(self._digits) - 10)}{self._digits[-4:]})"
+            return "****"
+        return f"{self._digits[:6]}{'*' * (len(self._digits) - 10)}{self._digits[-4:]}"
+
+    def __repr__(self) -> str:
+        return f"Pan({self.masked})"
 
     __str__ = __repr__
 

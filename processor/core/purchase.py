@@ -5,7 +5,7 @@ so any order of arrival gives the same amounts.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from enum import IntEnum
 from typing import Final
@@ -132,7 +132,7 @@ def event_of(message: CardMessage, link: Link, product: str) -> Event:
         at=int(message.transmitted_at.timestamp()),
         kind=message.kind,
         effect=effect_of(message, link.financial),
-        trace=message.trace if message.credit else message.original_trace or message.trace,
+        trace=message.trace if _is_refund(message) else message.original_trace or message.trace,
         credit=message.credit,
         amount=message.amount,
         billing=billing,
@@ -150,6 +150,11 @@ def event_of(message: CardMessage, link: Link, product: str) -> Event:
     )
 
 
+def _is_refund(message: CardMessage) -> bool:
+    """Tell whether a message pays the holder itself; the reversal of a refund repeats its processing code."""
+    return message.credit and message.kind is not MessageKind.REVERSAL
+
+
 def _proportional(replacement: Money, amount: Money | None, billing: Money | None) -> Money | None:
     """Return what of the billing amount remains when ``replacement`` remains of the transaction amount."""
     if billing is None or amount is None or amount.amount_minor == 0:
@@ -163,26 +168,38 @@ def _order(event: Event) -> tuple[int, int, bytes]:
 
 
 _ANCHORS: Final = frozenset({Effect.AUTHORIZED, Effect.FINAL, Effect.CLEARED, Effect.REQUESTED, Effect.DECLINED})
-_BOOKED: Final = frozenset({Effect.AUTHORIZED})
-_QUOTED: Final = frozenset({Effect.AUTHORIZED, Effect.REQUESTED})
+_DECIDED: Final = frozenset({Effect.AUTHORIZED, Effect.FINAL, Effect.DECLINED})
 
 
 def fold(events: Iterable[Event], *, as_if_approved: bool = False) -> Folded:
     """Fold a purchase's events into what is authorized and what has cleared.
 
-    ``as_if_approved`` counts requests as approved: that is how a quote is computed; a booking never does.
+    ``as_if_approved`` counts requests that wait for their decision as approved: that is how a quote is computed; a
+    booking never does.
     The anchor is the first purchase event rather than the first refund, so that a refund that overtakes its purchase
     does not change where it happened, an authorization rather than a clearing record, whose time is local, and what was
     decided rather than what was asked.
     """
     ordered = sorted(events, key=_order)
-    counted = _QUOTED if as_if_approved else _BOOKED
+    if as_if_approved:
+        ordered = _approved(ordered)
     anchors = [event for event in ordered if event.effect in _ANCHORS]
     anchor = min(anchors, key=_less_telling, default=None)
-    transaction = _amounts(ordered, counted, billing=False)
+    transaction = _amounts(ordered, billing=False)
     same = all(event.billing is event.amount for event in ordered)
-    billing = transaction if same else _amounts(ordered, counted, billing=True)
+    billing = transaction if same else _amounts(ordered, billing=True)
     return Folded(anchor=anchor, transaction=transaction, billing=billing)
+
+
+def _approved(ordered: Sequence[Event]) -> list[Event]:
+    """Return the events with every request approved that the host has not decided since."""
+    decided = {event.trace: event.at for event in ordered if event.effect in _DECIDED}
+    return [
+        replace(event, effect=Effect.AUTHORIZED)
+        if event.effect is Effect.REQUESTED and (event.trace not in decided or decided[event.trace] < event.at)
+        else event
+        for event in ordered
+    ]
 
 
 def _less_telling(event: Event) -> tuple[bool, bool, bool]:
@@ -192,39 +209,54 @@ def _less_telling(event: Event) -> tuple[bool, bool, bool]:
 
 @dataclass(slots=True, kw_only=True)
 class _Groups:
-    """A purchase's events sorted by what they do, one amount per authorization trace."""
+    """A purchase's events sorted by what they do, one amount and one reversal per authorization trace."""
 
-    authorized: dict[str, Money] = field(default_factory=dict)
-    final: dict[str, Money] = field(default_factory=dict)
-    credited: dict[str, Money] = field(default_factory=dict)
-    remaining: dict[str, Money | None] = field(default_factory=dict)
+    billing: bool
+    authorized: dict[str, tuple[Event, Money]] = field(default_factory=dict)
+    final: dict[str, tuple[Event, Money]] = field(default_factory=dict)
+    credited: dict[str, tuple[Event, Money]] = field(default_factory=dict)
+    reversals: dict[str, Event] = field(default_factory=dict)
     presented: list[tuple[Event, Money]] = field(default_factory=list)
     refunded: list[Money] = field(default_factory=list)
 
-    def left(self, money: Money, trace: str) -> Money:
+    def left(self, event: Event, money: Money) -> Money:
         """Return what a group amounts to after its last reversal: all of it, its replacement amount, or nothing."""
-        if trace not in self.remaining:
+        reversal = self.reversals.get(event.trace)
+        if reversal is None:
             return money
-        left = self.remaining[trace]
+        left = _billing_left(event, reversal) if self.billing else reversal.replacement
         amount_minor = min(left.amount_minor, money.amount_minor) if left and left.currency == money.currency else 0
         return Money(amount_minor=amount_minor, currency=money.currency)
 
 
-def _grouped(ordered: Sequence[Event], counted: frozenset[Effect], *, billing: bool) -> _Groups:
+def _billing_left(event: Event, reversal: Event) -> Money | None:
+    """Return what a reversal leaves of a message's billing amount, None where it leaves nothing.
+
+    A reversal that does not say it, or says it in another currency, leaves the same part as of the transaction amount.
+    """
+    left, stated = reversal.replacement, reversal.replacement_billing
+    if left is None or event.amount is None or event.billing is None:
+        return stated
+    if stated is not None and stated.currency == event.billing.currency:
+        return stated
+    return _proportional(left, event.amount, event.billing) if left.currency == event.amount.currency else None
+
+
+def _grouped(ordered: Sequence[Event], *, billing: bool) -> _Groups:
     """Sort the events into groups; of several messages with one trace the last says the amount."""
-    groups = _Groups()
+    groups = _Groups(billing=billing)
     withdrawn = {(event.acquirer_reference, event.part) for event in ordered if event.effect is Effect.UNCLEARED}
     for event in ordered:
         money = event.billing if billing else event.amount
         effect = event.effect
         if effect is Effect.REVERSED:
-            groups.remaining[event.trace] = event.replacement_billing if billing else event.replacement
+            groups.reversals[event.trace] = event
         elif money is None:
             continue
-        elif effect in counted and not event.credit:
-            groups.authorized[event.trace] = money
+        elif effect is Effect.AUTHORIZED and not event.credit:
+            groups.authorized[event.trace] = event, money
         elif effect is Effect.FINAL:
-            (groups.credited if event.credit else groups.final)[event.trace] = money
+            (groups.credited if event.credit else groups.final)[event.trace] = event, money
         elif effect is Effect.CLEARED and (event.acquirer_reference, event.part) not in withdrawn:
             if event.credit:
                 groups.refunded.append(money)
@@ -233,18 +265,20 @@ def _grouped(ordered: Sequence[Event], counted: frozenset[Effect], *, billing: b
     return groups
 
 
-def _amounts(ordered: Sequence[Event], counted: frozenset[Effect], *, billing: bool) -> tuple[Amounts, ...]:
+def _amounts(ordered: Sequence[Event], *, billing: bool) -> tuple[Amounts, ...]:
     """Add up one base amount per currency: what is authorized, what has cleared, what was refunded.
 
+    A final single message takes the place of all that was authorized before it.
     Clearing records outrank final single messages of the same purchase, which then count as authorized only.
     """
-    groups = _grouped(ordered, counted, billing=billing)
-    finals = [groups.left(money, trace) for trace, money in groups.final.items()]
-    credited = [groups.left(money, trace) for trace, money in groups.credited.items()]
-    held = _totals(groups.left(money, trace) for trace, money in groups.authorized.items() if trace not in groups.final)
+    groups = _grouped(ordered, billing=billing)
+    finals = [groups.left(*of) for of in groups.final.values()]
+    credited = [groups.left(*of) for of in groups.credited.values()]
+    authorized = [groups.left(*of) for trace, of in groups.authorized.items() if trace not in groups.final]
+    held = _totals(finals if any(money.amount_minor for money in finals) else authorized)
     posted = _totals([money for _, money in groups.presented] or finals)
     refunded = _totals(groups.refunded or credited)
-    closed = _is_complete([event for event, _ in groups.presented]) or any(money.amount_minor for money in finals)
+    closed = _is_complete([event for event, _ in groups.presented])
     return tuple(
         Amounts(
             currency=currency,

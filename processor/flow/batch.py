@@ -7,6 +7,8 @@ that causes it is alone, and parks that one.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from math import inf
+from time import monotonic
 from typing import Any, Final
 
 import structlog
@@ -36,6 +38,8 @@ from processor.store.directory import CardAddress
 from processor.store.failure import is_retryable, is_unavailable
 from processor.store.undecodable import keep_undecodable
 
+FOLLOW_EVERY_S: Final = 1.0
+
 _LOG = structlog.get_logger(__name__)
 
 
@@ -55,6 +59,23 @@ class BatchDecider:
     snapshots: Snapshots
     address_book: AddressBook
     clock: Callable[[], datetime]
+    looked_at: float = -inf
+
+    def follow_reference_data(self) -> Snapshot:
+        """Return the newest snapshot, loading it if there is one; at most once a second, and without it as it was.
+
+        Asked for when a message names a link that this worker does not know: it may have been applied a moment ago.
+        """
+        if monotonic() - self.looked_at < FOLLOW_EVERY_S:
+            return self.snapshots.current
+        self.looked_at = monotonic()
+        try:
+            with self.engine.connect() as connection:
+                return self.snapshots.refresh(connection)
+        except Exception as error:
+            if not is_retryable(error):
+                raise
+            return self.snapshots.current
 
     def keep_undecodable(self, entries: Sequence[Undecodable]) -> bool:
         """Keep where bytes failed to decode; return whether that is durable now."""

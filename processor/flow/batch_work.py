@@ -15,7 +15,7 @@ from processor.core.decision import AccountTerms, Award, Decision, Purchase, dec
 from processor.core.grant import CounterKey
 from processor.core.message import Direction, MessageKind
 from processor.core.outcome import Outcome, Reason
-from processor.core.posting import MEMBER_AVAILABLE, MEMBER_PENDING, Posting
+from processor.core.posting import MEMBER_AVAILABLE, MEMBER_PENDING, PROGRAMME_ADJUSTED, Posting, Template, move
 from processor.core.programme import Benefit, LinkMode, Programme
 from processor.core.purchase import Amounts, event_of
 from processor.flow.snapshot import Snapshot
@@ -135,6 +135,20 @@ class BatchWork:
                     withdrawal.awards,
                     withdrawal.postings,
                 )
+
+    def move_adjusted(self, gone: AccountRow, taker: AccountRow, join_id: bytes) -> int:
+        """Move what an emptied account still has, which only adjustments gave it, and return how many miles that is.
+
+        The two postings are numbered 1 and 2 under ``join_id``.
+        """
+        miles = gone.available
+        if not miles or gone.programme is None:
+            return 0
+        programme = self.snapshot.latest(gone.programme)
+        for account, given in ((gone, -miles), (taker, miles)):
+            posting = move(Template.ADJUSTMENT_GIVEN, PROGRAMME_ADJUSTED, MEMBER_AVAILABLE, programme.unit, given)
+            self._book(join_id, account, join_id, programme, None, (), tuple(posting))
+        return miles
 
     def _known(self, submission: Submission, key: Key, account: AccountRow, known: KnownMessage) -> Verdict:
         """Answer a message that was decided before with its stored decision, or refuse what claims its identity."""
@@ -403,6 +417,8 @@ def decision_detail(decision: Decision) -> dict[str, Any]:
     if anchor is not None:
         detail["inputs"]["product"] = anchor.product
         detail["inputs"]["occurred_on"] = anchor.local_date.isoformat()
+        detail["inputs"]["mcc"] = anchor.mcc
+        detail["inputs"]["processing_code"] = anchor.processing_code
     if decision.partner is not None:
         detail["partner"] = decision.partner.id
     if decision.reason is Reason.QUOTED:

@@ -11,17 +11,17 @@ from datetime import date
 from typing import Any, Final
 
 import orjson
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Engine
 
 from processor.core.accrual import Entitled, Entitlement, by_rule_and_unit, entitle_amounts, is_excluded
 from processor.core.grant import CounterKey, Grant, caps_on, period_of, regrant
 from processor.core.outcome import Reason
 from processor.core.programme import Programme
-from processor.core.purchase import Amounts, Event, Folded
+from processor.core.purchase import Amounts, Folded
 from processor.flow.batch_work import explanation_name
 from processor.flow.explain_sentences import CHANGED_LATER, WHY, Considered, Recomputed, sentences_of
 from processor.flow.snapshot import Snapshots
-from processor.store.card_side import Key, load_purchases
+from processor.store.card_side import Key
 from processor.store.operations import DecisionRow, load_decisions
 
 _NOTHING: Final = Entitled(partner=None, entitlements=(), unrated=(), reason=None)
@@ -50,28 +50,19 @@ def explain_decision(
         if stored is None:
             return None
         snapshot = snapshots.refresh(connection)
-        events = _events(connection, key[0], stored.purchase_id)
     detail = orjson.loads(stored.detail)
     reason = Reason(stored.reason)
     later = _later(key[1], decisions, attempt)
     if "programme" not in detail:
         return Explanation(reason=reason, sentences=(WHY[reason], *later), detail=stored.detail, reproduced=True)
     programme = snapshot.revision(detail["programme"], detail["revision"])
-    recomputed = recompute(programme, stored, detail, events)
+    recomputed = recompute(programme, detail)
     return Explanation(
         reason=reason,
         sentences=(*sentences_of(programme, reason, detail, recomputed), *later),
         detail=stored.detail,
         reproduced=is_reproduced(programme, stored, detail, recomputed),
     )
-
-
-def _events(connection: Connection, bucket: int, purchase_id: bytes | None) -> tuple[Event, ...]:
-    """Return the events of the decided purchase; none where it gave them to another since."""
-    if purchase_id is None:
-        return ()
-    found = load_purchases(connection.connection.cursor(), [(bucket, purchase_id)])
-    return found[bucket, purchase_id].events
 
 
 def _later(message_id: bytes, decisions: Sequence[DecisionRow], attempt: int) -> tuple[str, ...]:
@@ -81,17 +72,14 @@ def _later(message_id: bytes, decisions: Sequence[DecisionRow], attempt: int) ->
     return (CHANGED_LATER.format(name=explanation_name(last.account, message_id, last.attempt)),)
 
 
-def recompute(
-    programme: Programme, stored: DecisionRow, detail: Mapping[str, Any], events: Sequence[Event]
-) -> Recomputed:
-    """Entitle the stored inputs again; ``events`` are the purchase's, for what excludes it as a whole."""
+def recompute(programme: Programme, detail: Mapping[str, Any]) -> Recomputed:
+    """Entitle the stored inputs again."""
     inputs = detail["inputs"]
     folded = Folded(anchor=None, transaction=_amounts(inputs["transaction"]), billing=_amounts(inputs["billing"]))
-    considered = tuple(map(_considered, detail.get("considered", ())))
     return Recomputed(
         folded=folded,
-        considered=considered,
-        entitled=_entitled(programme, folded, detail, excluded=_excluded(programme, stored, considered, events)),
+        considered=tuple(map(_considered, detail.get("considered", ()))),
+        entitled=_entitled(programme, folded, detail),
     )
 
 
@@ -136,25 +124,16 @@ def _holds(
     return (grant.entitled, grant.granted, grant.available, cut_by) == stored
 
 
-def _entitled(programme: Programme, folded: Folded, detail: Mapping[str, Any], *, excluded: bool) -> Entitled:
-    """Entitle stored amounts; the decision's guards stand before, as far as the stored inputs show them."""
-    product = detail["inputs"].get("product")
-    amounts = any(entry.open_minor or entry.cleared_minor for entry in folded.transaction)
-    if product is None or excluded or not amounts:
+def _entitled(programme: Programme, folded: Folded, detail: Mapping[str, Any]) -> Entitled:
+    """Entitle stored amounts; the decision's guards stand before."""
+    inputs = detail["inputs"]
+    product = inputs.get("product")
+    if product is None or is_excluded(programme, mcc=inputs["mcc"], processing_code=inputs["processing_code"]):
+        return _NOTHING
+    if not any(entry.open_minor or entry.cleared_minor for entry in folded.transaction):
         return _NOTHING
     partner = programme.partners[detail["partner"]] if "partner" in detail else None
     return entitle_amounts(programme, folded, partner=partner, product=product)
-
-
-def _excluded(
-    programme: Programme, stored: DecisionRow, considered: Sequence[Considered], events: Sequence[Event]
-) -> bool:
-    """Tell whether the programme excluded the whole purchase: it was entitled to nothing, and an event says why."""
-    if any(entry.entitled for entry in considered):
-        return False
-    return stored.reason == Reason.EXCLUDED or any(
-        is_excluded(programme, mcc=event.mcc, processing_code=event.processing_code) for event in events
-    )
 
 
 def _amounts(stored: Sequence[Sequence[Any]]) -> tuple[Amounts, ...]:

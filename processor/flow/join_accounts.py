@@ -5,11 +5,15 @@ one transaction over both; from then on the card leads to the survivor.
 """
 
 from dataclasses import replace
-from datetime import UTC
+from datetime import UTC, datetime
+from hashlib import blake2b
+
+from sqlalchemy import Connection
 
 from processor.core.business_calendar import business_date
+from processor.core.outcome import Outcome
 from processor.flow.batch import BatchDecider, periods_of
-from processor.flow.batch_work import BatchWork
+from processor.flow.batch_work import BatchWork, numbered
 from processor.flow.intake import Intake
 from processor.flow.retry import retried
 from processor.store.card_file import load_fields, parked_of, purchases_of, supersede
@@ -23,10 +27,12 @@ from processor.store.card_side import (
     write_batch,
 )
 from processor.store.directory import CardAddress
+from processor.store.operations import keep_audit
+from processor.store.schema import id_of_day
 
 
 def join_account(decider: BatchDecider, intake: Intake, joined: CardAddress, survivor: CardAddress) -> int:
-    """Join an account to another and return how many of its messages were decided afresh; joining again does nothing.
+    """Join an account to another and return how many messages that waited for it are decided; again it does nothing.
 
     Retryable database errors run it again; every other one leaves both accounts as they were.
     """
@@ -44,7 +50,8 @@ def _join(decider: BatchDecider, intake: Intake, joined: CardAddress, survivor: 
             return 0
         old = load_purchases(cursor, [(joined.bucket, found) for found in purchases_of(cursor, joined)])
         ids = {event.message_id for purchase in old.values() for event in purchase.events}
-        ids.update(message_id for _, message_id in parked_of(cursor, joined))
+        waiting = {message_id for _, message_id in parked_of(cursor, joined)}
+        ids |= waiting
         fields = load_fields(cursor, joined.bucket, list(ids)) if ids else []
         moved = [replace(intake.read_stored(stored, snapshot, now), replay=False, moved=True) for stored in fields]
         keys = [(survivor.bucket, entry.message.message_id) for entry in moved]
@@ -64,8 +71,29 @@ def _join(decider: BatchDecider, intake: Intake, joined: CardAddress, survivor: 
         )
         work.empty_account(accounts[gone], survivor.account)
         work.purchases.update(theirs)
-        for entry in moved:
-            work.decide(entry, survivor)
+        verdicts = {entry.message.message_id: work.decide(entry, survivor) for entry in moved}
+        join_id = id_of_day(now.date()) + blake2b(joined.account + survivor.account, digest_size=13).digest()
+        miles = work.move_adjusted(accounts[gone], accounts[taker], join_id)
         write_batch(cursor, work.writes, accounts.values())
         supersede(cursor, joined, survivor, now)
-    return len(moved)
+        if miles:
+            _audit(connection, numbered(join_id, 1), (joined, -miles), survivor, now)
+            _audit(connection, numbered(join_id, 2), (survivor, miles), joined, now)
+    return sum(verdicts[message_id].outcome is Outcome.ACCEPTED for message_id in waiting)
+
+
+def _audit(
+    connection: Connection, posting: bytes, moved: tuple[CardAddress, int], other: CardAddress, now: datetime
+) -> None:
+    """Record that adjusted miles moved with a join, as an adjustment records itself."""
+    address, miles = moved
+    keep_audit(
+        connection,
+        audit_id=blake2b(posting, digest_size=16, person=b"cobrand-audit").digest(),
+        actor="cobrand",
+        action="join",
+        subject=f"accounts/{address.account.hex()}",
+        reason=f"adjusted miles move between this account and accounts/{other.account.hex()}, which are joined",
+        detail={"miles": miles, "posting": posting.hex()},
+        at=now,
+    )

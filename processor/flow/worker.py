@@ -149,6 +149,8 @@ class Worker:
         """Read, decide and answer one batch; neighbours of a message that does not decode are unaffected."""
         now = self._clock()
         snapshot = self._snapshots.current
+        if any((message.bank, message.dialect) not in snapshot.links for message in messages):
+            snapshot = self._decider.follow_reference_data()
         read = [self._intake.read(message, snapshot, now) for message in messages]
         deciding = [entry for entry in read if isinstance(entry, Submission) and _is_card_message(entry)]
         undecodable: list[Undecodable] = [

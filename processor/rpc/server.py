@@ -94,3 +94,6 @@ async def serve(
     await server.stop(DRAIN_S)
     beside.cancel()
     await asyncio.to_thread(drained)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.remove_signal_handler(number)
+        signal.signal(number, signal.SIG_IGN)  # Asked twice, it must not end in the middle of its own ending.

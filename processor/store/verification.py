@@ -157,10 +157,10 @@ OBLIGATIONS: Final = Check(
         WHERE o.amount_minor IS DISTINCT FROM s.amount_minor OR o.postings IS DISTINCT FROM s.postings LIMIT :limit
     """),
 )
-# Every adjustment that was asked for and approved is booked, for its miles, and no other is.
+# Every adjustment that was asked for, or moved by a join, is booked, for its miles, and no other is.
 ADJUSTMENTS: Final = Check(
     name="adjustments",
-    count=text("SELECT count(*) FROM audit WHERE action = 'adjust'"),
+    count=text("SELECT count(*) FROM audit WHERE action IN ('adjust', 'join')"),
     differences=text(f"""
         WITH booked AS (
             SELECT encode(id, 'hex') AS posting,
@@ -168,7 +168,7 @@ ADJUSTMENTS: Final = Check(
             FROM posting WHERE template IN {_ADJUSTMENTS}
         ), asked AS (
             SELECT detail ->> 'posting' AS posting, CAST(detail ->> 'miles' AS bigint) AS miles
-            FROM audit WHERE action = 'adjust'
+            FROM audit WHERE action IN ('adjust', 'join')
         )
         SELECT 'posting ' || posting AS subject, asked.miles AS stated, booked.miles AS calculated
         FROM asked FULL JOIN booked USING (posting) WHERE asked.miles IS DISTINCT FROM booked.miles LIMIT :limit

@@ -64,7 +64,7 @@ class Balance(_message.Message):
     product: _builtins.str
     """The card product, empty where unknown."""
     status: _builtins.str
-    """The account's status: active, provisional or closed."""
+    """The account's status: active, provisional, or joined to another account."""
     def __init__(
         self,
         *,

@@ -46,7 +46,7 @@ def _rows(dialect: Dialect, decoded: Decoded, raw: bytes) -> Iterator[DescribedE
         if value is None:
             continue
         if element.name == "pan":
-            shown = str(decoded.pan)
+            shown = "" if decoded.pan is None else decoded.pan.masked
         elif element.name in dialect.kept:
             shown = decoded.fields.get(element.name, "")
         elif element.name in dialect.sensitive:

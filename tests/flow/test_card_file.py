@@ -1,12 +1,17 @@
 """The card file: adoption of provisional accounts, re-issue, joining, full files, and records that are refused."""
 
+from uuid import UUID
+
 from sqlalchemy import text
 
 from processor.core.card import Pan
 from processor.core.outcome import Outcome, Reason
+from processor.flow.adjust import Adjusted, Adjustment, adjust
 from processor.flow.card_file import CardFileIntake, CardFileRecord, CardFileResult, passes_check_digit
 from processor.flow.submission import Answer
-from tests.flow.conftest import Pipeline, iso87, make_pipeline
+from processor.store.directory import bucket_of
+from settlement.verification import verify
+from tests.flow.conftest import BUCKETS, Pipeline, iso87, make_pipeline
 
 CLASSIC = "4000010000000001"
 CLASSIC_TWO = "4000010000000019"
@@ -99,7 +104,7 @@ def test_a_card_used_before_the_bank_named_it_is_joined(pipeline: Pipeline) -> N
 
     result = submit(pipeline, record(GOLD_TWO, "ACC-1", "alpha-gold", predecessor=GOLD))
 
-    assert (1, 2) == (result.taken, result.messages_decided)
+    assert (1, 0) == (result.taken, result.messages_decided)
     assert {"active": (225, 0), "joined": (0, 0)} == balances(pipeline)
     for number, worker in ((2, pipeline), (3, other_worker)):
         again = approve(worker, GOLD_TWO, number)
@@ -125,6 +130,28 @@ def test_a_reversal_after_a_join_takes_back_what_was_moved(pipeline: Pipeline) -
 
     assert Reason.TAKEN_BACK == answer.reason
     assert {"active": (0, 0), "joined": (0, 0)} == balances(pipeline)
+
+
+def test_adjusted_miles_move_with_a_join(pipeline: Pipeline) -> None:
+    """What operations gave the joined account is the survivor's afterwards, by postings that the audit explains."""
+    submit(pipeline, record(GOLD, "ACC-1", "alpha-gold"))
+    name = approve(pipeline, GOLD_TWO, 2).explanation.split("/")[1]
+    account = bytes.fromhex(name)
+    given = adjust(
+        pipeline.database.service,
+        pipeline.snapshots,
+        (bucket_of(account, BUCKETS), account),
+        Adjustment(miles=500, reason="goodwill", actor="test", request_id=UUID(int=1)),
+        clock=pipeline.clock,
+    )
+    assert isinstance(given, Adjusted)
+
+    submit(pipeline, record(GOLD_TWO, "ACC-1", "alpha-gold"))
+
+    assert {"active": (75, 500), "joined": (0, 0)} == balances(pipeline)
+    with pipeline.database.service.connect() as connection:
+        checked = list(verify(connection, revision_of=pipeline.snapshots.current.revision))
+    assert [] == [difference for check in checked for difference in check.differences]
 
 
 def test_submitting_again_changes_nothing(pipeline: Pipeline) -> None:

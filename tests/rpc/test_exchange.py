@@ -228,7 +228,8 @@ def test_draining_answers_what_was_accepted(database: Database, tmp_path: Path) 
             if not answers:
                 own.process.send_signal(signal.SIGTERM)
             answers.extend(response.answers)
-    assert 0 == own.stop()
+    assert 0 == own.process.wait(40)
+    own.stop()
     assert len(numbers) == len({answer.caller_id for answer in answers})
     accepted = {answer.caller_id for answer in answers if answer.outcome == pb.OUTCOME_ACCEPTED}
     assert accepted
