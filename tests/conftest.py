@@ -12,8 +12,10 @@ from datetime import date
 from pathlib import Path
 
 import pytest
+import structlog
 from sqlalchemy import Engine
 
+from processor.log import configure_logging
 from processor.store.embedded import SERVICE_ROLE, EmbeddedDatabase, create_database, drop_database, start_server
 from processor.store.engine import connect
 from processor.store.schema import upgrade
@@ -29,6 +31,13 @@ class Database:
     owner: Engine
     service: Engine
     urls: EmbeddedDatabase
+
+
+@pytest.fixture(scope="session", autouse=True)
+def logging_as_served() -> None:
+    """Log as a server does: one line a message, and never a frame's locals."""
+    configure_logging()
+    structlog.configure(cache_logger_on_first_use=False)  # A test may capture what is logged.
 
 
 @pytest.fixture(scope="session")

@@ -117,29 +117,26 @@ class BatchDecider:
             return [_UNAVAILABLE]
 
     def _with_retries(self, submissions: Sequence[Submission], *, poison: bool = False) -> list[Verdict]:
-        retried: frozenset[bytes] = frozenset()
+        committing: set[bytes] = set()
         for attempt in range(1, ATTEMPTS + 1):
-            known: set[bytes] = set()
             try:
-                return self._run(submissions, retried, known, poison=poison)
+                return self._run(submissions, committing, poison=poison)
             except MovedAccountError as moved:
                 self.address_book.forget(moved.cards)
             except Exception as error:
                 if attempt == ATTEMPTS or not is_retryable(error):
                     raise
                 _LOG.info("batch_retried", attempt=attempt, messages=len(submissions), error=type(error).__name__)
-                retried |= {entry.message.message_id for entry in submissions} - known
+                if not is_unavailable(error):
+                    committing.clear()  # The transaction was rolled back for certain.
         raise RuntimeError("an account moved at every attempt; run the batch again")
 
-    def _run(
-        self,
-        submissions: Sequence[Submission],
-        retried: frozenset[bytes],
-        known: set[bytes],
-        *,
-        poison: bool,
-    ) -> list[Verdict]:
-        """Run one transaction; ``known`` receives the messages that were there before it."""
+    def _run(self, submissions: Sequence[Submission], committing: set[bytes], *, poison: bool) -> list[Verdict]:
+        """Run one transaction.
+
+        ``committing`` holds the messages whose commit an earlier run saw no answer to: found present, they are its own.
+        It receives this run's before the commit.
+        """
         now = self.clock().astimezone(UTC)
         cards = [(entry.message.bank, entry.message.card) for entry in submissions if entry.message.card]
         addresses = self.address_book.resolve(cards, self.snapshots.current, now)
@@ -151,13 +148,14 @@ class BatchDecider:
             snapshot = self.snapshots.current
             if version > snapshot.version:
                 snapshot = self.snapshots.refresh(connection)
-            work = self._load(cursor, routed, accounts, snapshot, now, retried)
-            known.update(message_id for _, message_id in work.known)
+            work = self._load(cursor, routed, accounts, snapshot, now, committing)
+            known = {message_id for _, message_id in work.known}
             if poison:
                 verdicts = [work.park_poison(entry, to) for entry, to in routed]
             else:
                 verdicts = [work.decide(entry, to) for entry, to in routed]
             write_batch(cursor, work.writes, accounts.values())
+            committing.update({entry.message.message_id for entry in submissions} - known)
         return verdicts
 
     def _load(
@@ -167,7 +165,7 @@ class BatchDecider:
         accounts: dict[Key, AccountRow],
         snapshot: Snapshot,
         now: datetime,
-        retried: frozenset[bytes],
+        committing: set[bytes],
     ) -> BatchWork:
         """Look up, under the lock, what is known of the messages, their purchases and their limits."""
         known = load_known(cursor, list({(to.bucket, entry.message.message_id) for entry, to in routed}))
@@ -189,7 +187,7 @@ class BatchDecider:
                 for bank in {account.bank for account in accounts.values()}
                 if bank in snapshot.calendars
             },
-            retried=retried,
+            own=set(committing),
         )
 
 

@@ -60,7 +60,8 @@ def explanation_name(account: bytes, message_id: bytes, attempt: int) -> str:
 class BatchWork:
     """The working state of one batch.
 
-    ``retried`` holds the messages of an earlier run of this same batch: found present, they were its own.
+    ``own`` holds the messages that an earlier run of this batch may have committed: found present, they are its own,
+    and only a second one of them in the batch is a duplicate.
     ``business_dates`` maps a bank to the business date of what is booked now.
     """
 
@@ -72,7 +73,7 @@ class BatchWork:
     purchases: dict[Key, Purchase]
     counters: dict[Key, dict[CounterKey, int]]
     business_dates: dict[str, date]
-    retried: frozenset[bytes] = frozenset()
+    own: set[bytes] = field(default_factory=set)
     _numbers: dict[bytes, int] = field(default_factory=dict)
 
     def decide(self, submission: Submission, address: CardAddress) -> Verdict:
@@ -169,7 +170,8 @@ class BatchWork:
                 explanation=name,
                 problem=problem,
             )
-        own = message.message_id in self.retried
+        own = message.message_id in self.own
+        self.own.discard(message.message_id)
         return Verdict(
             outcome=Outcome(known.outcome) if own else Outcome.DUPLICATE,
             reason=Reason(known.reason),
