@@ -35,7 +35,7 @@ from processor.store.card_side import (
     write_batch,
 )
 from processor.store.directory import CardAddress
-from processor.store.failure import is_retryable, is_unavailable
+from processor.store.failure import is_contended, is_retryable, is_unavailable
 from processor.store.undecodable import keep_undecodable
 
 FOLLOW_EVERY_S: Final = 1.0
@@ -99,7 +99,7 @@ class BatchDecider:
         try:
             return self._with_retries(submissions)
         except Exception as error:  # noqa: BLE001 - whatever fails, neighbours must be decided and the host answered.
-            if is_unavailable(error):
+            if is_unavailable(error) or is_contended(error):
                 _LOG.warning("batch_unavailable", messages=len(submissions), error=type(error).__name__)
                 return [_UNAVAILABLE] * len(submissions)
             _LOG.exception("batch_failed", messages=len(submissions))
@@ -196,7 +196,7 @@ _UNAVAILABLE: Final = Verdict(
     reason=Reason.DATABASE_UNAVAILABLE,
     detail={},
     explanation="",
-    problem="the database did not answer and nothing was booked; send the message again after a pause",
+    problem="the database did not answer and nothing is known to be booked; send the message again after a pause",
 )
 
 
