@@ -5,7 +5,7 @@ end.
 It never touches the database.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
 from hashlib import blake2b
@@ -121,7 +121,7 @@ class BatchWork:
         for (bucket, purchase_id), purchase in list(self.purchases.items()):
             if bucket != account.bucket or purchase.merged_into is not None:
                 continue
-            terms = self._terms(account, purchase_id, dict(used))
+            terms = self._terms(account, {purchase_id}, dict(used))
             withdrawal = withdraw(purchase, survivor, terms)
             self._store_counters(account, used, terms.used)
             self._store_purchase(account, withdrawal.purchase)
@@ -226,6 +226,7 @@ class BatchWork:
     def _decide_purchase(self, submission: Submission, account: AccountRow) -> Decision | None:
         """Find or merge the purchase, decide the message in it, and bring the working state up to date.
 
+        A request that merges purchases is no quote: what they were granted is taken back and must be granted afresh.
         None, with nothing changed, where no programme was in force.
         """
         message = submission.message
@@ -236,12 +237,14 @@ class BatchWork:
         others = [self.purchases[account.bucket, other] for other in found[1:]]
         event = event_of(message, submission.link, account.product or "")
         quote = (
-            submission.link.mode is LinkMode.INLINE
+            not others
+            and submission.link.mode is LinkMode.INLINE
             and message.direction is Direction.REQUEST
             and message.kind in {MessageKind.AUTHORIZATION, MessageKind.FINANCIAL}
         )
         used = self.counters.setdefault((account.bucket, account.id), {})
-        terms = self._terms(account, purchase_id, dict(used))
+        own = {purchase_id, *found}
+        terms = self._terms(account, own, dict(used))
         withdrawn = [withdraw(other, purchase_id, terms) for other in others]
         for other in others:
             purchase = replace(purchase, events=(*purchase.events, *other.events))
@@ -264,7 +267,7 @@ class BatchWork:
         self._store_counters(account, used, terms.used)
         self._store_purchase(account, decision.purchase)
         self._store_traces(keys, purchase_id)
-        self._reserve(account, decision, quote_seconds=submission.link.quote_seconds if quote else 0)
+        self._reserve(account, decision, own, quote_seconds=submission.link.quote_seconds if quote else 0)
         if not quote:
             self._book(
                 message.message_id,
@@ -277,12 +280,13 @@ class BatchWork:
             )
         return decision
 
-    def _terms(self, account: AccountRow, purchase_id: bytes, used: dict[CounterKey, int]) -> AccountTerms:
+    def _terms(self, account: AccountRow, own: Collection[bytes], used: dict[CounterKey, int]) -> AccountTerms:
+        """Return an account's terms; what quotes of the purchases in ``own`` hold is theirs to be granted."""
         programme = account.programme or ""
         now = self.writes.now.timestamp()
         reserved: dict[CounterKey, int] = {}
         for holder, cap, period, units, expires in account.reservations:
-            if holder != purchase_id.hex() and expires > now:
+            if bytes.fromhex(holder) not in own and expires > now:
                 reserved[cap, period] = reserved.get((cap, period), 0) + units
         return AccountTerms(
             bank=account.bank,
@@ -292,11 +296,11 @@ class BatchWork:
             reserved=reserved,
         )
 
-    def _reserve(self, account: AccountRow, decision: Decision, *, quote_seconds: int) -> None:
-        """Hold capped headroom for a quote; an outcome, and time, give a purchase's reservation back."""
+    def _reserve(self, account: AccountRow, decision: Decision, own: Collection[bytes], *, quote_seconds: int) -> None:
+        """Hold capped headroom for a quote; an outcome, and time, give back what the purchases in ``own`` reserved."""
         now = self.writes.now.timestamp()
         holder = decision.purchase.id.hex()
-        kept = [held for held in account.reservations if held[0] != holder and held[4] > now]
+        kept = [held for held in account.reservations if bytes.fromhex(held[0]) not in own and held[4] > now]
         kept.extend(
             [holder, cap, period, units, int(now) + quote_seconds] for (cap, period), units in decision.reserve.items()
         )
