@@ -1,0 +1,377 @@
+"""Clearing files: taken once and whole, refused whole, and the same in the end after any interruption."""
+
+import io
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final
+
+import pytest
+import structlog
+
+from processor.flow import batch, clearing
+from processor.flow.clearing import (
+    ChangedClearingFileError,
+    ClearingInterruptedError,
+    TakenClearingFile,
+    UnknownClearingLinkError,
+    take_clearing_file,
+)
+from processor.flow.submission import IncomingMessage
+from processor.store.card_side import write_batch
+from processor.store.embedded import create_database, drop_database
+from processor.store.engine import connect
+from processor.wire.encode import encode_message
+from processor.wire.ipm import ClearingFileError, write_records
+from tests.conftest import Database
+from tests.flow.audit import (
+    assert_books_agree,
+    award_sums,
+    balances,
+    count,
+    ledger_sums,
+    purchases,
+    rows,
+    totals,
+)
+from tests.flow.conftest import DIALECTS, Pipeline, apply_skyways, iso87, make_pipeline
+
+CLEARING: Final = DIALECTS["ipm93-ebcdic"]
+CARDS: Final = ("4000000000000002", "4000000000000010", "4000000000000028", "4000000000000036", "4000000000000044")
+FACTS: Final = ("message", "decision", "award", "posting", "purchase", "undecodable", "clearing_file")
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Iterator[None]:
+    """Keep the log of the failures that the tests cause."""
+    with structlog.testing.capture_logs():
+        yield
+
+
+def presentment(number: int, **fields: str) -> bytes:
+    """Build the presentment of a purchase of 100.00 EUR."""
+    values = {
+        "pan": CARDS[0],
+        "processing_code": "000000",
+        "amount": "10000",
+        "local_date_time": "261119103000",
+        "entry_mode": "510101511344",
+        "function_code": "200",
+        "mcc": "5999",
+        "acquirer_reference": f"7123456632300000{number:07d}",
+        "acquirer": "12345678",
+        "forwarder": "600001",
+        "retrieval_reference": f"{number:012d}",
+        "approval_code": f"A{number:05d}",
+        "terminal": "TERM0001",
+        "acceptor": "NOBODY000000001",
+        "acceptor_name": "NOBODY\\STREET 1\\WIEN\\1010      AUT",
+        "currency": "978",
+        "message_number": str(number + 1),
+        **fields,
+    }
+    return encode_message(CLEARING, "1240", {name: value for name, value in values.items() if value})
+
+
+def file_of(
+    *records: bytes,
+    file_id: str = "FILE-1",
+    total: int | None = None,
+    messages: int | None = None,
+    blocked: bool = True,
+) -> bytes:
+    """Put records of 100.00 EUR each between a header and a trailer."""
+    header = encode_message(CLEARING, "1644", {"function_code": "697", "file_id": file_id, "message_number": "1"})
+    trailer = encode_message(
+        CLEARING,
+        "1644",
+        {
+            "function_code": "695",
+            "file_id": file_id,
+            "file_amount": f"{len(records) * 10000 if total is None else total:016d}",
+            "file_messages": f"{len(records) + 2 if messages is None else messages:08d}",
+            "message_number": str(len(records) + 2),
+        },
+    )
+    return write_records([header, *records, trailer], blocked=blocked)
+
+
+def take(pipeline: Pipeline, content: bytes, bank: str = "alpha") -> TakenClearingFile:
+    """Hand in one clearing file."""
+    return take_clearing_file(
+        io.BytesIO(content), bank=bank, dialect_name="ipm93-ebcdic", intake=pipeline.intake, decider=pipeline.decider
+    )
+
+
+def facts(database: Database) -> dict[str, int]:
+    """Count what clearing files leave."""
+    return {table: count(database, table) for table in FACTS}
+
+
+def state(database: Database) -> dict[str, object]:
+    """Return everything that two runs over the same files must agree on."""
+    messages = rows(database, "SELECT id, content, account, fields::text FROM message ORDER BY id")
+    return {
+        "balances": balances(database),
+        "ledger": ledger_sums(database),
+        "awards": award_sums(database),
+        "purchases": purchases(database),
+        "messages": [tuple(map(_plain, row)) for row in messages],
+        "facts": facts(database),
+    }
+
+
+def _plain(value: Any) -> Any:
+    return bytes(value) if isinstance(value, memoryview) else value
+
+
+NOTHING: Final[Mapping[str, int]] = dict.fromkeys(FACTS, 0)
+
+
+def test_a_file_is_taken_once(pipeline: Pipeline) -> None:
+    """The same bytes again, also at another worker, are a duplicate with the counts of the first time."""
+    content = file_of(*[presentment(number) for number in range(1, 4)])
+
+    first = take(pipeline, content)
+    before = state(pipeline.database)
+    pipeline.now = pipeline.now.replace(day=21)
+    again = take(pipeline, content)
+    elsewhere = take(make_pipeline(pipeline.database), content)
+
+    assert (False, True, True) == (first.duplicate, again.duplicate, elsewhere.duplicate)
+    assert {"ACCEPTED EARNED": 3} == first.row.outcomes
+    assert first.row == again.row == elsewhere.row
+    assert ("FILE-1", "taken", 3) == (first.row.file_id, first.row.state, first.row.records)
+    assert before == state(pipeline.database)
+    assert (0, 225) == totals(pipeline.database)
+    assert_books_agree(pipeline)
+
+
+def test_one_record_in_two_files_is_one_presentment(pipeline: Pipeline) -> None:
+    """A record that a later file brings again, at another place, is found decided."""
+    take(pipeline, file_of(presentment(1), presentment(2)))
+
+    second = take(pipeline, file_of(presentment(3), presentment(2, message_number="9"), file_id="FILE-2"))
+
+    assert {"ACCEPTED EARNED": 1, "DUPLICATE EARNED": 1} == second.row.outcomes
+    assert (0, 225) == totals(pipeline.database)
+
+
+def test_a_changed_file_under_a_known_id_is_refused(pipeline: Pipeline) -> None:
+    """Neither a corrected amount nor another framing passes for the file that was taken; nothing is booked."""
+    take(pipeline, file_of(presentment(1)))
+    before = state(pipeline.database)
+
+    for changed in (
+        file_of(presentment(1), presentment(2)),
+        file_of(presentment(1, amount="20000"), total=20000),
+        file_of(presentment(1), blocked=False),
+    ):
+        with pytest.raises(ChangedClearingFileError, match="FILE-1"):
+            take(pipeline, changed)
+    assert before == state(pipeline.database)
+
+
+def test_two_banks_may_use_the_same_file_id(pipeline: Pipeline) -> None:
+    """A file id belongs to its bank."""
+    take(pipeline, file_of(presentment(1)))
+
+    assert not take(pipeline, file_of(presentment(1, pan="5413330000000019")), bank="beta").duplicate
+
+
+def _unsound() -> dict[str, bytes]:
+    records = [presentment(number) for number in range(1, 15)]
+    whole = file_of(*records)
+    plain = file_of(*records, blocked=False)
+    length = plain[:4]
+    trailer = encode_message(CLEARING, "1644", {"function_code": "695", "file_id": "FILE-1"})
+    return {
+        "cut between two blocks": whole[: 2 * 1014],
+        "cut inside a block": whole[:-100],
+        "cut inside a record": plain[:-60],
+        "a byte lost": plain[:500] + plain[501:],
+        "a wrong length": plain.replace(length, (int.from_bytes(length, "big") + 1).to_bytes(4, "big"), 1),
+        "one record fewer than the trailer counts": file_of(*records[1:], messages=16, total=140000),
+        "a total that is one cent off": file_of(*records, total=140001),
+        "no header": write_records(records, blocked=True),
+        "no header, only a trailer": write_records([trailer], blocked=True),
+        "two files in one": plain[:-4] + file_of(*records, file_id="FILE-2", blocked=False),
+        "nothing": b"",
+    }
+
+
+def test_an_unsound_file_is_refused_whole(pipeline: Pipeline) -> None:
+    """Cut, damaged or contradicting its trailer, a file leaves no trace; whole, it is taken under the same id."""
+    for name, content in _unsound().items():
+        with pytest.raises(ClearingFileError):
+            take(pipeline, content)
+        assert NOTHING == facts(pipeline.database), name
+
+    assert {"ACCEPTED EARNED": 14} == take(pipeline, file_of(*[presentment(n) for n in range(1, 15)])).row.outcomes
+
+
+def test_a_link_that_does_not_clear_is_refused(pipeline: Pipeline) -> None:
+    """An unknown bank, an unknown dialect or a host's dialect is named, with what is known; nothing is kept."""
+    source = io.BytesIO(file_of(presentment(1)))
+    for bank, dialect, known in (
+        ("gamma", "ipm93-ebcdic", "alpha, beta"),
+        ("alpha", "ipm77", "ipm93-ebcdic"),
+        ("alpha", "iso87-ascii", "ipm93-ebcdic"),
+    ):
+        with pytest.raises(UnknownClearingLinkError, match=known):
+            take_clearing_file(
+                source, bank=bank, dialect_name=dialect, intake=pipeline.intake, decider=pipeline.decider
+            )
+    assert NOTHING == facts(pipeline.database)
+
+
+def test_a_bad_record_is_kept_aside_and_its_neighbours_are_taken(pipeline: Pipeline) -> None:
+    """A record that does not decode, and one that is no presentment, are listed by file and number and counted."""
+    letter = presentment(2).replace("10000".encode("cp500"), "1000A".encode("cp500"))
+    fee = encode_message(CLEARING, "1740", {"function_code": "700", "amount": "10000", "currency": "978"})
+    no_card = presentment(4, pan="")
+    content = file_of(presentment(1), letter, fee, no_card, presentment(5))
+
+    taken = take(pipeline, content)
+
+    assert {"ACCEPTED EARNED": 2, "PARKED UNDECODABLE": 3} == taken.row.outcomes
+    kept = rows(pipeline.database, "SELECT source, field, bank, dialect FROM undecodable ORDER BY source")
+    assert [
+        ("FILE-1 record 3", "4 amount", "alpha", "ipm93-ebcdic"),
+        ("FILE-1 record 4", "mti", "alpha", "ipm93-ebcdic"),
+        ("FILE-1 record 5", "2 pan", "alpha", "ipm93-ebcdic"),
+    ] == kept
+    assert (0, 150) == totals(pipeline.database)
+    assert take(pipeline, content).duplicate
+    assert 3 == count(pipeline.database, "undecodable")
+    assert_books_agree(pipeline)
+
+
+def _big_file() -> bytes:
+    records = [presentment(number, pan=CARDS[number % len(CARDS)]) for number in range(1, 11)]
+    records[3] = records[3].replace("10000".encode("cp500"), "1000A".encode("cp500"))
+    return file_of(*records)
+
+
+@pytest.mark.parametrize("batches", [0, 1, 2])
+def test_an_interrupted_file_ends_like_an_undisturbed_one(
+    pipeline: Pipeline,
+    undisturbed: dict[str, object],
+    monkeypatch: pytest.MonkeyPatch,
+    batches: int,
+) -> None:
+    """Where the database goes after some batches, the desk is told to hand the file in again, and then all is there."""
+    monkeypatch.setattr(clearing, "RECORDS_IN_A_BATCH", 4)
+    written: list[int] = []
+    with monkeypatch.context() as broken:
+        broken.setattr(batch, "write_batch", lambda *arguments: _lose_after(written, batches, *arguments))
+        with pytest.raises(ClearingInterruptedError, match="FILE-1"):
+            take(pipeline, _big_file())
+    assert [("taking",)] == rows(pipeline.database, "SELECT state FROM clearing_file")
+    with pytest.raises(ChangedClearingFileError):
+        take(pipeline, file_of(presentment(1)))
+
+    taken = take(pipeline, _big_file())
+
+    assert (False, "taken", 10) == (taken.duplicate, taken.row.state, sum(taken.row.outcomes.values()))
+    assert undisturbed == state(pipeline.database)
+    assert take(pipeline, _big_file()).duplicate
+    assert_books_agree(pipeline)
+
+
+def _lose_after(written: list[int], batches: int, cursor: Any, *arguments: Any) -> None:
+    """Write a batch; once so many are written, lose the connection every time."""
+    write_batch(cursor, *arguments)
+    if len(written) >= batches:
+        cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+    written.append(1)
+
+
+@pytest.fixture
+def undisturbed(administrator_url: str, template_database: str) -> Iterator[dict[str, object]]:
+    """Take the same file in another database without any failure, and return how that ended."""
+    urls = create_database(administrator_url, "test_undisturbed", template=template_database)
+    owner, service = connect(urls.owner_url), connect(urls.service_url)
+    apply_skyways(Database(owner=owner, service=service, urls=urls))
+    calm = make_pipeline(Database(owner=owner, service=service, urls=urls))
+    assert {"ACCEPTED EARNED": 9, "PARKED UNDECODABLE": 1} == take(calm, _big_file()).row.outcomes
+    yield state(calm.database)
+    owner.dispose()
+    service.dispose()
+    drop_database(administrator_url, "test_undisturbed")
+
+
+def test_a_file_handed_in_twice_at_once_counts_once(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two desks with the same file beside each other end in one effect for each record."""
+    monkeypatch.setattr(clearing, "RECORDS_IN_A_BATCH", 2)
+    desks = [make_pipeline(pipeline.database) for _ in range(2)]
+
+    with ThreadPoolExecutor(2) as threads:
+        taken = list(threads.map(lambda desk: take(desk, _big_file()), desks))
+
+    assert {10} == {sum(one.row.outcomes.values()) for one in taken}
+    assert (0, 9 * 75) == totals(pipeline.database)
+    assert 9 == count(pipeline.database, "message")
+    assert take(pipeline, _big_file()).duplicate
+    assert_books_agree(pipeline)
+
+
+SALES: Final = ((1, 10000, 10000), (2, 10000, 6000), (3, 5000, 10000), (4, 8000, 4000))
+"""Number, and what is authorized and cleared in minor units of EUR."""
+
+
+def told(card: str) -> list[IncomingMessage]:
+    """Build the authorizations of a card's sales."""
+    return [
+        iso87(
+            "0110",
+            pan=card,
+            trace_number=f"{int(card[-4:]) * 10 + number:06d}",
+            transmission_date_time="1119103000",
+            local_date="1119",
+            retrieval_reference=f"{number:012d}",
+            approval_code=f"A{number:05d}",
+            amount=str(authorized),
+            mcc="5999",
+            response_code="00",
+        )
+        for number, authorized, _ in SALES
+    ]
+
+
+def cleared(card: str, file_id: str) -> bytes:
+    """Build the clearing file of a card's sales."""
+    records = [
+        presentment(number, pan=card, amount=str(amount), acquirer_reference=f"71234566323{card[-4:]}{number:08d}")
+        for number, _, amount in SALES
+    ]
+    return file_of(*records, file_id=file_id, total=sum(amount for _, _, amount in SALES))
+
+
+def as_held(database: Database, card: str) -> tuple[object, ...]:
+    """Return what a card's account holds, without what tells it apart from another."""
+    ((found,),) = rows(database, "SELECT account FROM card WHERE last_four = :digits", digits=card[-4:])
+    account = bytes(found)
+    return (
+        balances(database)[account],
+        {key[1:]: amount for key, amount in ledger_sums(database).items() if key[0] == account},
+        {
+            (seen.occurred_on, seen.partner, seen.grants, seen.charges, len(seen.messages))
+            for seen in purchases(database)
+            if seen.account == account
+        },
+    )
+
+
+def test_clearing_before_authorization_ends_like_after(pipeline: Pipeline) -> None:
+    """Two cards with the same sales, one told in order and one the other way round, end alike to the unit."""
+    first, second = CARDS[:2]
+
+    pipeline.send(*told(first))
+    take(pipeline, cleared(first, "FILE-1"))
+    take(pipeline, cleared(second, "FILE-2"))
+    pipeline.send(*told(second))
+
+    assert as_held(pipeline.database, first) == as_held(pipeline.database, second)
+    assert (0, 75 + 45 + 75 + 30) == as_held(pipeline.database, first)[0]
+    assert 8 == len(purchases(pipeline.database))
+    assert_books_agree(pipeline)
