@@ -22,7 +22,6 @@ from typing import Final
 from sqlalchemy import Connection, NullPool, create_engine, make_url, text
 
 from benchmarks.processes import children_of, listening
-from processor.config import Settings, settings_from
 from processor.flow.programmes import Applied, apply_programme
 from processor.store.embedded import SERVICE_ROLE, EmbeddedDatabase, create_database, start_server
 from processor.store.engine import connect
@@ -137,11 +136,6 @@ def apply_skyways(urls: EmbeddedDatabase) -> None:
 def processor_environment(urls: EmbeddedDatabase) -> dict[str, str]:
     """Return the settings of a processor on a database, with a token key of its own."""
     return {"COBRAND_DATABASE_URL": urls.service_url, "COBRAND_TOKEN_KEYS": f"bench:{secrets.token_hex(32)}"}
-
-
-def processor_settings(environment: dict[str, str]) -> Settings:
-    """Return the same settings for use in this process."""
-    return settings_from(environment)
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """What processes use of the processor, and which of them holds which connection: from ``/proc``, so on Linux alone."""
 
 import os
+import time
 from collections import Counter
 from collections.abc import Collection, Iterable
 from contextlib import suppress
@@ -20,6 +21,14 @@ class Used:
     workers: dict[int, float]
     postgres: float
     generator: float
+
+    def since(self, earlier: "Used") -> "Used":
+        """Return what was used after an earlier reading."""
+        return Used(
+            workers={pid: seconds - earlier.workers[pid] for pid, seconds in self.workers.items()},
+            postgres=self.postgres - earlier.postgres,
+            generator=self.generator - earlier.generator,
+        )
 
 
 def children_of(pid: int) -> list[int]:
@@ -44,10 +53,24 @@ def family_seconds(pid: int) -> float:
     return processor_seconds(pid, with_ended=True) + sum(map(processor_seconds, children_of(pid)))
 
 
+def usage(*, postgres: int, workers: Iterable[int] = ()) -> Used:
+    """Return what PostgreSQL, the workers and this process, which generates the load, have used so far."""
+    return Used(
+        workers={pid: processor_seconds(pid) for pid in workers},
+        postgres=family_seconds(postgres),
+        generator=time.process_time(),
+    )
+
+
 def _sockets(port: int, state: str) -> set[str]:
-    """Return the inodes of this machine's IPv4 sockets in a state whose own port is ``port``."""
-    lines = (line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:])
-    return {fields[9] for fields in lines if fields[3] == state and int(fields[1].rpartition(":")[2], 16) == port}
+    """Return the inodes of this machine's sockets in a state whose own port is ``port``."""
+    found: set[str] = set()
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == state and int(fields[1].rpartition(":")[2], 16) == port:
+                found.add(fields[9])
+    return found
 
 
 def _owners(inodes: Collection[str], pids: Iterable[int]) -> dict[str, int]:

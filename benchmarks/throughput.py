@@ -1,0 +1,158 @@
+"""Measure durable messages a second through gRPC beside two yardsticks of pgbench, on one PostgreSQL.
+
+Run as ``python -m benchmarks.throughput``; ``docs/benchmarks.md`` says what is measured and how to read it.
+Everything it starts ends with it, and its data folder is removed, also when it is interrupted.
+"""
+
+import argparse
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+from benchmarks.facts import machine_facts, postgres_facts
+from benchmarks.frames import MessageSource
+from benchmarks.ground import WORKERS, GroundError, connected, postgres_server, running_processor
+from benchmarks.load import LoadError
+from benchmarks.preparation import Prepared, compare_rows, prepare, warm_up, writes
+from benchmarks.report import Result, show_result, write_result
+from benchmarks.rounds import Course, Options, Round
+from benchmarks.row_shape import SampleError
+from benchmarks.stages import measure_stages
+from benchmarks.yardstick import YardstickError
+from processor.cli.output import say
+from processor.config import settings_from
+
+FULL: Final = Options(
+    rounds=5,
+    seconds=10,
+    warm_up_s=2,
+    frames=(64, 1),
+    connections=8,
+    accounts=20_000,
+    scale=50,
+    stage_messages=10_000,
+)
+QUICK: Final = replace(FULL, rounds=1, seconds=1, warm_up_s=1, accounts=4_000, scale=5, stage_messages=1_000)
+_STAGE_ACCOUNTS: Final = 2_000
+
+
+def main() -> int:
+    """Run the benchmark as the command line says; return 0 where the result is sound."""
+    options = _options()
+    try:
+        with _ended_once():
+            result = _run(options)
+    except KeyboardInterrupt:
+        say("Stopped; everything that was started has ended.")
+        return 130
+    except (GroundError, LoadError, SampleError, YardstickError) as error:
+        say(f"The benchmark failed: {error}")
+        return 1
+    show_result(result)
+    path = Path("build") / "bench" / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}.json"
+    write_result(result, path)
+    say(f"{result.answered:,} messages were answered and {result.durable:,} are in the database.")
+    say(f"All figures are in {path}.")
+    if not result.sound:
+        say("THE RESULT IS NOT SOUND: rows are missing, or the yardstick wrote others.")
+    return 0 if result.sound else 1
+
+
+def _options() -> Options:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.throughput", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--rounds", type=int, help=f"how often to measure everything ({FULL.rounds})")
+    parser.add_argument("--seconds", type=int, help=f"how long each turn is measured ({FULL.seconds})")
+    parser.add_argument("--frames", help="sizes of frames, with commas (64,1)")
+    parser.add_argument("--connections", type=int, help=f"connections to the processor ({FULL.connections})")
+    parser.add_argument("--quick", action="store_true", help="see that everything works; the figures mean nothing")
+    given = parser.parse_args()
+    changes: dict[str, Any] = {
+        name: value
+        for name in ("rounds", "seconds", "connections")
+        if (value := getattr(given, name)) is not None and value > 0
+    }
+    if given.frames:
+        changes["frames"] = tuple(int(size) for size in given.frames.split(","))
+    return replace(QUICK if given.quick else FULL, **changes)
+
+
+@contextmanager
+def _ended_once() -> Iterator[None]:
+    """Make the first request to end an interrupt, and ignore further ones while everything that runs is ended."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+    def interrupt(*_: object) -> None:
+        for number in numbers:
+            signal.signal(number, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    for number in numbers:
+        signal.signal(number, interrupt)
+    yield
+
+
+def _run(options: Options) -> Result:
+    """Prepare one server with three databases, run the rounds on it, and look at what they left."""
+    place = settings_from().data_folder
+    place.mkdir(parents=True, exist_ok=True)
+    machine = machine_facts(place)
+    say("Starting PostgreSQL and filling its databases.")
+    with (
+        tempfile.TemporaryDirectory(dir=place, prefix="bench-files-") as files,
+        postgres_server(place / f"bench-{os.getpid()}") as server,
+    ):
+        prepared = prepare(options, server)
+        before = writes(prepared)
+        with running_processor(prepared.environment, Path(files) / "processor.log") as processor:
+            say("Showing every card to every worker.")
+            course, shapes = warm_up(prepared, processor, Path(files))
+            rounds = [_round(course, number) for number in range(1, options.rounds + 1)]
+        say("Counting rows, and measuring the stages of a message.")
+        after = writes(prepared)
+        with connected(server.url) as connection:
+            postgres = postgres_facts(connection)
+        return Result(
+            machine=machine,
+            postgres=postgres,
+            options=options,
+            rounds=rounds,
+            rows=compare_rows(prepared, shapes, course, before, after),
+            stages=_stages(prepared),
+            answered=course.sent,
+            durable=after.ours["message"] - before.ours["message"],
+        )
+
+
+def _round(course: Course, number: int) -> Round:
+    """Run one round and tell its rates."""
+    found = course.run_round(number)
+    ours = ", ".join(f"{turn.full.per_second:,.0f} in frames of {size}" for size, turn in found.ours.items())
+    say(
+        f"Round {number} of {course.options.rounds}: {ours} messages a second; pgbench "
+        f"{found.rows.ran.per_second:,.0f} of the same rows, {found.tpcb.ran.per_second:,.0f} tpcb-like"
+    )
+    return found
+
+
+def _stages(prepared: Prepared) -> dict[int, dict[str, float]]:
+    """Measure the stages as one worker would see its part of the load, with messages of the day before."""
+    options = prepared.options
+    return measure_stages(
+        settings_from(prepared.environment),
+        MessageSource(accounts=_STAGE_ACCOUNTS, now=datetime.now(UTC) - timedelta(days=1)),
+        messages=options.stage_messages,
+        sizes=options.frames,
+        streams=max(1, options.connections // WORKERS),
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
