@@ -65,13 +65,17 @@ _LOG = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServeOptions:
-    """How to serve: ``clock`` is the instant the clock starts from, None for the machine's own."""
+    """How to serve: ``clock`` is the instant the clock starts from, None for the machine's own.
+
+    ``supervised`` is true for a worker that must not outlive the supervisor that started it.
+    """
 
     host: str
     port: int
     workers: int
     clock: datetime | None
     number: int = 1
+    supervised: bool = False
 
 
 def clock_from(start: datetime | None) -> Clock:
@@ -204,8 +208,13 @@ def run_worker(settings: Settings, options: ServeOptions, announce: Callable[[in
     name = f"{socket.gethostname()}/{os.getpid()}/{options.number}"
     started_at = clock()
 
+    supervisor = os.getppid()
+
     async def report() -> None:
         while True:
+            if options.supervised and os.getppid() != supervisor:
+                _LOG.error("supervisor_gone")
+                os.kill(os.getpid(), signal.SIGTERM)
             try:
                 await asyncio.to_thread(_write_status, parts, card_network, name, started_at)
             except SQLAlchemyError as error:
@@ -276,10 +285,10 @@ def supervise(command: Callable[[int, int], list[str]], options: ServeOptions, a
     A worker that ends by itself is started again a bounded number of times; then all are stopped.
     """
     with reserved_port(options.host, options.port) as port:
-        workers = {number: _start(command(number, port)) for number in range(1, options.workers + 1)}
         signalled: list[int] = []
         for asked in (signal.SIGTERM, signal.SIGINT):
             signal.signal(asked, lambda received, _frame: signalled.append(received))
+        workers = {number: _start(command(number, port)) for number in range(1, options.workers + 1)}
         announce(port)
         restarts = 0
         while not signalled and restarts <= RESTARTS:

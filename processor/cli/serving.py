@@ -33,7 +33,9 @@ def serve_until_ended(
     if output_folder is not None:
         configured = replace(configured, output_folder=output_folder)
     _check_address(host, port, shared=number > 0)
-    options = ServeOptions(host=host, port=port, workers=workers, clock=clock, number=number or 1)
+    options = ServeOptions(
+        host=host, port=port, workers=workers, clock=clock, number=number or 1, supervised=number > 0
+    )
 
     def announce(bound: int) -> None:
         if number:

@@ -1,5 +1,6 @@
 """The hosts' stream against a live server: frames, neighbours of bad messages, bounds, health, reflection, draining."""
 
+import os
 import secrets
 import signal
 import threading
@@ -238,3 +239,23 @@ def test_draining_answers_what_was_accepted(database: Database, tmp_path: Path) 
             text("SELECT count(*) FROM message WHERE fields->>'trace_number' BETWEEN '001000' AND '002999'")
         ).scalar_one()
     assert len(accepted) == durable
+
+
+def test_workers_do_not_outlive_their_supervisor(database: Database, tmp_path: Path) -> None:
+    """When the supervisor alone is killed its workers see it, drain and end."""
+    own = start_server(database.urls.service_url, tmp_path, workers=2, clock=f"{TODAY}T12:00:00+0000")
+    own.process.kill()
+    own.process.wait(10)
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline and _is_alive(own.process.pid):
+        time.sleep(0.2)
+    assert not _is_alive(own.process.pid)
+    own.stop()
+
+
+def _is_alive(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
