@@ -11,7 +11,6 @@ from datetime import datetime
 from sqlalchemy import Engine
 
 from processor.core.card import CardReference
-from processor.core.programme import Enrolment
 from processor.flow.snapshot import Snapshot
 from processor.store.directory import CardAddress, NewCard, account_id_of_token, bucket_of, find_cards, open_cards
 
@@ -62,8 +61,7 @@ class AddressBook:
 
     def _new_card(self, bank: str, card: CardReference, snapshot: Snapshot) -> NewCard:
         account = account_id_of_token(card.token)
-        programme, product = snapshot.products.get(card.product or "", (None, None))
-        automatic = product is not None and product.bank == bank and product.enrolment is Enrolment.AUTOMATIC
+        programme = snapshot.enrols_in(bank, card.product)
         return NewCard(
             token=card.token,
             key_id=card.key_id,
@@ -72,6 +70,6 @@ class AddressBook:
             last_four=card.last_four,
             account=account,
             bucket=bucket_of(account, self._bucket_count),
-            programme=programme if automatic else None,
-            provisional=not automatic,
+            programme=programme,
+            provisional=programme is None,
         )

@@ -23,6 +23,7 @@ from processor.flow.batch_work import BatchWork, TraceKey
 from processor.flow.retry import ATTEMPTS, retried
 from processor.flow.snapshot import Snapshot, Snapshots
 from processor.flow.submission import Submission, Undecodable, Verdict
+from processor.store.card_file import adopt_accounts
 from processor.store.card_side import (
     AccountRow,
     BatchWrites,
@@ -155,6 +156,7 @@ class BatchDecider:
             else:
                 verdicts = [work.decide(entry, to) for entry, to in routed]
             write_batch(cursor, work.writes, accounts.values())
+            adopt_accounts(cursor, work.enrolled, now)
             committing.update({entry.message.message_id for entry in submissions} - known)
         return verdicts
 

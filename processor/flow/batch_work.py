@@ -11,6 +11,7 @@ from datetime import date
 from hashlib import blake2b
 from typing import Any, Final
 
+from processor.core.card import CardReference
 from processor.core.decision import AccountTerms, Award, Decision, Purchase, decide, withdraw
 from processor.core.grant import CounterKey
 from processor.core.message import Direction, MessageKind
@@ -63,6 +64,7 @@ class BatchWork:
     ``own`` holds the messages that an earlier run of this batch may have committed: found present, they are its own,
     and only a second one of them in the batch is a duplicate.
     ``business_dates`` maps a bank to the business date of what is booked now.
+    ``enrolled`` receives the terms of accounts that wait no longer, as ``adopt_accounts`` takes them.
     """
 
     snapshot: Snapshot
@@ -74,6 +76,7 @@ class BatchWork:
     counters: dict[Key, dict[CounterKey, int]]
     business_dates: dict[str, date]
     own: set[bytes] = field(default_factory=set)
+    enrolled: dict[CardAddress, tuple[str, str, bool]] = field(default_factory=dict)
     _numbers: dict[bytes, int] = field(default_factory=dict)
 
     def decide(self, submission: Submission, address: CardAddress) -> Verdict:
@@ -89,6 +92,8 @@ class BatchWork:
         self._numbers[message.message_id] = (attempt - 1) * NUMBERS_OF_AN_ATTEMPT
         if known is None:
             self.writes.add_message(key, account.id, message.bank, message.dialect, message.content, submission.fields)
+        if account.provisional:
+            self._enrol(account, address, message.card)
         reason = self._why_park(submission, account)
         decision = None if reason else self._decide_purchase(submission, account)
         if reason is None and decision is None:
@@ -178,6 +183,15 @@ class BatchWork:
             detail=known.detail,
             explanation=name,
         )
+
+    def _enrol(self, account: AccountRow, address: CardAddress, card: CardReference | None) -> None:
+        """Let an account wait no longer whose card's product enrols by itself now, as it did not when first seen."""
+        product = card.product if card else None
+        programme = self.snapshot.enrols_in(account.bank, product)
+        if programme is not None and product is not None:
+            account.programme, account.product = programme, product
+            account.status, account.provisional = "active", False
+            self.enrolled[address] = (programme, product, True)
 
     def _why_park(self, submission: Submission, account: AccountRow) -> Reason | None:
         if submission.age_days > OLDEST_DAYS and not submission.replay:

@@ -6,7 +6,7 @@ from threading import Lock
 
 from sqlalchemy import Connection
 
-from processor.core.programme import BankCalendar, CardProduct, Link, Programme
+from processor.core.programme import BankCalendar, CardProduct, Enrolment, Link, Programme
 from processor.core.programme_document import parse_programme
 from processor.store.reference import StoredRevision, load_revisions, load_version
 
@@ -36,6 +36,12 @@ class Snapshot:
     def revision(self, programme: str, revision: int) -> Programme:
         """Return one revision; revisions count from 1 without gaps."""
         return self.programmes[programme][revision - 1]
+
+    def enrols_in(self, bank: str, product: str | None) -> str | None:
+        """Return the programme that a bank's card of this product enrols in by itself, None where it waits."""
+        programme, terms = self.products.get(product or "", (None, None))
+        automatic = terms is not None and terms.bank == bank and terms.enrolment is Enrolment.AUTOMATIC
+        return programme if automatic else None
 
     def programme_at(self, programme: str, at: int) -> Programme | None:
         """Return the revision in force at an instant in seconds since 1970, or None before the first."""
