@@ -34,5 +34,5 @@ def replay(decider: BatchDecider, intake: Intake, keys: Sequence[tuple[int, byte
         submissions = [intake.read_stored(fields, snapshot, now) for fields in stored[start : start + LARGEST_BATCH]]
         for verdict in decider.decide(submissions):
             decided += verdict.outcome is Outcome.ACCEPTED
-            still_parked += verdict.outcome is Outcome.PARKED
+            still_parked += verdict.outcome in {Outcome.PARKED, Outcome.UNAVAILABLE}
     return ReplayResult(decided=decided, still_parked=still_parked)

@@ -113,7 +113,12 @@ UPDATE account t SET superseded_by = %(account)s, status = 'joined', provisional
 WHERE t.bucket = %(joined_bucket)s AND t.id = %(joined)s
 """
 
-# Take everything that waited for a joined account off the list.
+# Let what still waits for a joined account wait for the other one in its bucket.
+MOVE_PARKED: Final = """
+UPDATE parked t SET account = %(account)s WHERE t.bucket = %(joined_bucket)s AND t.account = %(joined)s
+"""
+
+# Take everything that waited for a joined account off the list, where the other one's bucket has its own.
 UNPARK_ACCOUNT: Final = "DELETE FROM parked t WHERE t.bucket = %(bucket)s AND t.account = %(account)s"
 
 # Read stored messages by id.
@@ -224,7 +229,10 @@ def load_fields(cursor: Any, bucket: int, ids: Sequence[bytes]) -> list[str]:
 
 
 def supersede(cursor: Any, joined: CardAddress, survivor: CardAddress, now: datetime) -> None:
-    """Point the cards of a joined account to its survivor, and mark it as joined; nothing waits for it any more."""
+    """Point the cards of a joined account to its survivor, and mark it as joined; nothing waits for it any more.
+
+    A message that waits on has a row of its own in the survivor's bucket, or keeps its row where the bucket is the same.
+    """
     values = {
         "account": survivor.account,
         "bucket": survivor.bucket,
@@ -234,4 +242,7 @@ def supersede(cursor: Any, joined: CardAddress, survivor: CardAddress, now: date
     }
     cursor.execute(POINT_CARDS, values)
     cursor.execute(SUPERSEDE, values)
-    cursor.execute(UNPARK_ACCOUNT, {"bucket": joined.bucket, "account": joined.account})
+    if joined.bucket == survivor.bucket:
+        cursor.execute(MOVE_PARKED, values)
+    else:
+        cursor.execute(UNPARK_ACCOUNT, {"bucket": joined.bucket, "account": joined.account})

@@ -220,6 +220,7 @@ def run_everything(connection: Connection) -> None:
     operations.load_parked(connection, messages[2], one)
     operations.load_decisions(connection, messages[0])
     card_file.supersede(cursor, addresses[1], addresses[0], NOW)
+    card_file.supersede(cursor, addresses[1], CardAddress(account=two, bucket=BUCKET + 1), NOW)
 
 
 def _writes(messages: list[Key], account: bytes, *, first_time: bool) -> BatchWrites:
