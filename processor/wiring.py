@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -56,7 +57,8 @@ STATUS_EVERY_S: Final = 5.0
 GARBAGE_THRESHOLD: Final = 50_000
 """Objects between collections: a batch makes tens of thousands, nearly all of them free of cycles."""
 RESTARTS: Final = 10
-"""How often the supervisor starts a worker again that ended by itself."""
+"""How often in an hour the supervisor starts workers again that ended by themselves."""
+RESTARTS_COUNTED_S: Final = 3600.0
 
 Clock = Callable[[], datetime]
 
@@ -282,26 +284,39 @@ def supervise(command: Callable[[int, int], list[str]], options: ServeOptions, a
     """Run the workers as processes on one port until told to stop; return the exit code.
 
     ``command`` gives the command line of worker n on a port.
-    A worker that ends by itself is started again a bounded number of times; then all are stopped.
+    ``announce`` is called once a worker takes calls.
+    A worker that ends by itself is started again a bounded number of times an hour; then all are stopped.
     """
+    configure_logging()
     with reserved_port(options.host, options.port) as port:
         signalled: list[int] = []
         for asked in (signal.SIGTERM, signal.SIGINT):
             signal.signal(asked, lambda received, _frame: signalled.append(received))
         workers = {number: _start(command(number, port)) for number in range(1, options.workers + 1)}
-        announce(port)
-        restarts = 0
-        while not signalled and restarts <= RESTARTS:
-            time.sleep(0.2)
+        restarts: deque[float] = deque()
+        announced = False
+        while not signalled and len(restarts) <= RESTARTS:
+            if not announced and _is_served(options.host, port):
+                announce(port)
+                announced = True
+            time.sleep(0.1)
+            while restarts and restarts[0] < time.monotonic() - RESTARTS_COUNTED_S:
+                restarts.popleft()
             for number, worker in workers.items():
                 if worker.poll() is not None and not signalled:
                     _LOG.error("worker_ended", number=number, exit_code=worker.returncode)
-                    restarts += 1
+                    restarts.append(time.monotonic())
                     workers[number] = _start(command(number, port))
         for worker in workers.values():
             worker.terminate()
         codes = [worker.wait() for worker in workers.values()]
     return 0 if signalled else max(1, *codes)
+
+
+def _is_served(host: str, port: int) -> bool:
+    with suppress(OSError), socket.create_connection((host, port), timeout=1.0):
+        return True
+    return False
 
 
 def _start(command: list[str]) -> subprocess.Popen[bytes]:

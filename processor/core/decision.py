@@ -20,7 +20,7 @@ from processor.core.purchase import Effect, Event, Folded, fold
 class Purchase:
     """All that is kept of one purchase: its events, and what it was granted and charged because of them.
 
-    ``programme`` and ``revision`` are those it was last decided under, None before; ``occurred_on`` is the local date
+    ``revision`` is that it was last decided under, None before; ``occurred_on`` is the local date
     whose periods its grants count in.
     ``merged_into`` names the purchase that took over its events, None while it stands for itself.
     """

@@ -1,6 +1,7 @@
 """Postings: each moves one amount of one unit from one ledger account to another.
 
-``docs/ledger.md`` lists the accounts and templates in the domain's words; ``TEMPLATES`` is the same table as code.
+``docs/ledger.md`` lists the accounts and templates in the domain's words; :class:`Template` and ``REVERSE_OF`` are the
+same table as code.
 What is due is always *granted minus posted*: nothing here looks at which message caused it.
 """
 

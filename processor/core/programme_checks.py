@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo, available_timezones
 import holidays
 from iso4217 import Currency
 
+import schemas
 from processor.core.located_document import DocumentError, LocatedDocument, Path, did_you_mean, shown
 from processor.core.money import exponent
 
@@ -150,11 +151,16 @@ def _is_zone(key: str) -> bool:
 
 
 def _check_links(document: LocatedDocument) -> Errors:
+    dialects = schemas.iso8583_dialects()
+    known = ", ".join(sorted(dialects))
     for bank in document.entries("banks"):
         first: dict[str, Path] = {}
         for link in document.entries(*bank, "links"):
             at = (*link, "dialect")
             dialect = document.get(*at)
+            if dialect is not None and dialect not in dialects:
+                hint = f"{did_you_mean(dialect, dialects)}write one of {known}"
+                yield document.error(at, f"{shown(dialect)} is no dialect", hint)
             earlier = first.setdefault(dialect, at)
             if dialect is not None and earlier != at:
                 problem = f"{dialect!r} is a link already in line {document.position(earlier).line}"

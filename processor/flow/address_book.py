@@ -19,7 +19,10 @@ CACHED_CARDS = 200_000
 
 
 class AddressBook:
-    """Resolves cards to addresses; it remembers hits only, so that what another worker enrols is found."""
+    """Resolves cards to addresses; it remembers hits only, so that what another worker enrols is found.
+
+    Several threads may share it: an address forgotten while another thread uses it costs that one a batch run again.
+    """
 
     def __init__(self, engine: Engine, bucket_count: int) -> None:
         self._engine = engine
@@ -36,12 +39,15 @@ class AddressBook:
     ) -> dict[bytes, CardAddress]:
         """Return the address of each card by its token; ``cards`` pairs a bank with a card."""
         wanted = {card.token: (bank, card) for bank, card in cards}
-        missing = {token: pair for token, pair in wanted.items() if token not in self._cached}
+        found = {token: address for token in wanted if (address := self._cached.get(token)) is not None}
+        missing = {token: pair for token, pair in wanted.items() if token not in found}
         if missing:
-            self._look_up(missing, snapshot, now)
-        return {token: self._cached[token] for token in wanted}
+            found.update(self._look_up(missing, snapshot, now))
+        return found
 
-    def _look_up(self, missing: dict[bytes, tuple[str, CardReference]], snapshot: Snapshot, now: datetime) -> None:
+    def _look_up(
+        self, missing: dict[bytes, tuple[str, CardReference]], snapshot: Snapshot, now: datetime
+    ) -> dict[bytes, CardAddress]:
         if len(self._cached) + len(missing) > CACHED_CARDS:
             self._cached.clear()
         tokens = [token for _, card in missing.values() for token in (card.token, *card.alternates)]
@@ -56,8 +62,12 @@ class AddressBook:
             if unseen:
                 open_cards(cursor, unseen, now)
                 found.update(find_cards(cursor, [card.token for card in unseen]))
-        for _, card in missing.values():
-            self._cached[card.token] = next(found[token] for token in (card.token, *card.alternates) if token in found)
+        addresses = {
+            card.token: next(found[token] for token in (card.token, *card.alternates) if token in found)
+            for _, card in missing.values()
+        }
+        self._cached.update(addresses)
+        return addresses
 
     def _new_card(self, bank: str, card: CardReference, snapshot: Snapshot) -> NewCard:
         account = account_id_of_token(card.token)

@@ -165,8 +165,8 @@ class BatchWork:
                 (*key, message.content, account.id, submission.fields.decode(), self.writes.now)
             )
             problem = (
-                "another message with the same identity (DE7, DE11, DE32, DE33) and other content was taken before; "
-                "give a new message a trace number of its own"
+                "another message with the same identity and other content was taken before; the identity is what the "
+                "dialect lists (DE7, DE11, DE32, DE33; in clearing the reference DE31): give a new message its own"
             )
             return Verdict(
                 outcome=Outcome.REJECTED,

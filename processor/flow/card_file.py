@@ -11,6 +11,7 @@ from datetime import UTC, date, datetime
 from typing import Any, Final
 
 from processor.core.card import CardReference, Pan
+from processor.core.outcome import Reason
 from processor.flow.batch import BatchDecider
 from processor.flow.intake import Intake
 from processor.flow.join_accounts import join_account
@@ -238,7 +239,7 @@ class CardFileIntake:
     def _waiting(self, addresses: Sequence[CardAddress]) -> list[tuple[int, bytes]]:
         with self.decider.engine.begin() as connection:
             cursor = connection.connection.cursor()
-            return [key for address in addresses for key in parked_of(cursor, address)]
+            return [key for address in addresses for key in parked_of(cursor, address, [Reason.UNKNOWN_CARD])]
 
 
 def passes_check_digit(digits: str) -> bool:

@@ -16,7 +16,7 @@ from processor.core.programme import FinancialMeaning, Link, LinkMode
 from processor.flow.snapshot import Snapshot
 from processor.flow.submission import IncomingMessage, Refusal, Submission, Undecodable
 from processor.wire.card_message import days_old, to_card_message
-from processor.wire.decode import Decoded, DecodeFailure, decode, merge_response
+from processor.wire.decode import MAXIMUM_MESSAGE_BYTES, Decoded, DecodeFailure, decode, merge_response
 from processor.wire.dialect import Dialect
 from processor.wire.stored import message_from_json, message_to_json
 from processor.wire.tokenise import Tokeniser
@@ -51,6 +51,10 @@ class Intake:
         dialect = self.dialects.get(incoming.dialect)
         if link is None or dialect is None:
             return _unknown_link(incoming, snapshot, known_dialect=dialect is not None)
+        largest = max(len(incoming.iso8583), len(incoming.iso8583_response))
+        if largest > MAXIMUM_MESSAGE_BYTES:
+            problem = f"the message has {largest} bytes; a card message has at most {MAXIMUM_MESSAGE_BYTES}"
+            return Refusal(outcome=Outcome.REJECTED, reason=Reason.TOO_LARGE, problem=problem)
         try:
             decoded = decode(dialect, incoming.iso8583)
             if incoming.iso8583_response:

@@ -11,7 +11,7 @@ from hashlib import blake2b
 from sqlalchemy import Connection
 
 from processor.core.business_calendar import business_date
-from processor.core.outcome import Outcome
+from processor.core.outcome import Outcome, Reason
 from processor.flow.batch import BatchDecider, periods_of
 from processor.flow.batch_work import BatchWork, numbered
 from processor.flow.intake import Intake
@@ -50,7 +50,7 @@ def _join(decider: BatchDecider, intake: Intake, joined: CardAddress, survivor: 
             return 0
         old = load_purchases(cursor, [(joined.bucket, found) for found in purchases_of(cursor, joined)])
         ids = {event.message_id for purchase in old.values() for event in purchase.events}
-        waiting = {message_id for _, message_id in parked_of(cursor, joined)}
+        waiting = {message_id for _, message_id in parked_of(cursor, joined, Reason)}
         ids |= waiting
         fields = load_fields(cursor, joined.bucket, list(ids)) if ids else []
         moved = [replace(intake.read_stored(stored, snapshot, now), replay=False, moved=True) for stored in fields]

@@ -12,7 +12,7 @@ from typing import Any, Final
 import grpc
 from sqlalchemy import Engine
 
-from processor.core.business_calendar import business_date
+from processor.core.business_calendar import business_date, is_business_day, next_business_day
 from processor.core.programme import Programme
 from processor.rpc.errors import CallError, ErrorReason, ErrorsAnswered
 from processor.rpc.paging import cut, page_size_of, page_token, position_of
@@ -71,12 +71,17 @@ class SettlementService(pb_grpc.SettlementServiceServicer):
         if key.bank not in programme.calendars:
             known = ", ".join(sorted(programme.calendars))
             raise CallError(ErrorReason.BANK_NOT_FOUND, f"the programme has no such bank; its banks are {known}")
+        calendar = programme.calendars[key.bank]
+        if not is_business_day(calendar, key.business_date):
+            following = next_business_day(calendar, key.business_date)
+            problem = f"{key.business_date} is no business day of {key.bank}; its postings are dated {following}"
+            raise CallError(ErrorReason.NO_BUSINESS_DAY, problem)
         now = self._clock().astimezone(UTC)
         settled = settle(
             self._engine,
             key,
             parties=parties_of(programme, key.bank),
-            current=business_date(programme.calendars[key.bank], now),
+            current=business_date(calendar, now),
             now=now,
             root=self._output_folder,
         )

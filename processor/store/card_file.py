@@ -1,12 +1,13 @@
 """The statements behind a bank's card file: references, cards, profiles, and joining one account to another."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Final
 
 from psycopg2.extras import execute_values
 
+from processor.core.outcome import Reason
 from processor.store.card_side import on_one_bucket
 from processor.store.copy_text import binary_array
 from processor.store.directory import CardAddress
@@ -91,10 +92,11 @@ WHERE bank = %(bank)s AND updated_at < %(now)s AND status <> 'closed'
   AND NOT EXISTS (SELECT FROM account a WHERE a.bucket = card.bucket AND a.id = card.account AND a.provisional)
 """
 
-# Find what waits for an account.
+# Find what waits for an account: for its card alone, or for whatever reason.
 FIND_PARKED: Final = """
 SELECT t.bucket, t.message_id FROM parked t
-WHERE t.bucket = %(bucket)s AND t.account = %(account)s ORDER BY t.parked_at, t.message_id
+WHERE t.bucket = %(bucket)s AND t.account = %(account)s AND t.reason = ANY (%(reasons)s)
+ORDER BY t.parked_at, t.message_id
 """
 
 # Find every purchase of an account.
@@ -210,9 +212,10 @@ def close_missing(cursor: Any, bank: str, now: datetime) -> int:
     return int(cursor.rowcount)
 
 
-def parked_of(cursor: Any, address: CardAddress) -> list[tuple[int, bytes]]:
-    """Return the keys of the messages that wait for an account, oldest first."""
-    cursor.execute(FIND_PARKED, {"bucket": address.bucket, "account": address.account})
+def parked_of(cursor: Any, address: CardAddress, reasons: Iterable[Reason]) -> list[tuple[int, bytes]]:
+    """Return the keys of an account's messages that wait for one of these reasons, oldest first."""
+    values = {"bucket": address.bucket, "account": address.account, "reasons": [int(reason) for reason in reasons]}
+    cursor.execute(FIND_PARKED, values)
     return [(bucket, bytes(message_id)) for bucket, message_id in cursor.fetchall()]
 
 

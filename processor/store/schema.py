@@ -69,19 +69,36 @@ def dated_tables() -> list[Table]:
 
 
 def make_partitions(connection: Connection, today: date) -> None:
-    """Create the missing monthly partitions around a day, and a default one for every dated table."""
+    """Create the missing monthly partitions around a day, and a default one for every dated table.
+
+    Rows that the default one holds of a month, because the month was not made ahead, move to it.
+    Batches wait meanwhile: each locks its accounts before it touches another table, so that lock comes first here too.
+    """
     existing = set(connection.execute(text("SELECT relname FROM pg_class WHERE relispartition")).scalars())
+    connection.execute(text("LOCK TABLE account IN EXCLUSIVE MODE"))
     for table in dated_tables():
         if f"{table.name}_default" not in existing:
             connection.execute(text(f"CREATE TABLE {table.name}_default PARTITION OF {table.name} DEFAULT"))
         for first, following in months_around(today):
             name = f"{table.name}_{first:%Y_%m}"
             if name not in existing:
-                bounds = f"FROM ('\\x{id_of_day(first).hex()}') TO ('\\x{id_of_day(following).hex()}')"
-                storage = " WITH (fillfactor = 80)" if table.info["access"] is Access.UPDATE else ""
-                connection.exec_driver_sql(
-                    f"CREATE TABLE {name} PARTITION OF {table.name} FOR VALUES {bounds}{storage}"
-                )
+                _make_month(connection, table, name, id_of_day(first), id_of_day(following))
+
+
+def _make_month(connection: Connection, table: Table, name: str, low: bytes, high: bytes) -> None:
+    """Make one month's partition beside the table, move its rows out of the default one, and attach it."""
+    storage = " WITH (fillfactor = 80)" if table.info["access"] is Access.UPDATE else ""
+    bounds = f"'\\x{low.hex()}'", f"'\\x{high.hex()}'"
+    connection.exec_driver_sql(
+        f"CREATE TABLE {name} (LIKE {table.name} INCLUDING DEFAULTS INCLUDING CONSTRAINTS){storage}"
+    )
+    connection.exec_driver_sql(
+        f"WITH moved AS (DELETE FROM {table.name}_default WHERE {table.info['dated']} >= {bounds[0]}"  # noqa: S608
+        f" AND {table.info['dated']} < {bounds[1]} RETURNING *) INSERT INTO {name} SELECT * FROM moved"
+    )
+    connection.exec_driver_sql(
+        f"ALTER TABLE {table.name} ATTACH PARTITION {name} FOR VALUES FROM ({bounds[0]}) TO ({bounds[1]})"
+    )
 
 
 def grant(connection: Connection, service_role: str) -> None:

@@ -129,7 +129,7 @@ KEEP_OBLIGATION: Final = text(
 LOAD_OBLIGATIONS: Final = text(
     "SELECT debtor, creditor, currency, amount_minor, postings FROM cycle_obligation"
     " WHERE bank = :bank AND programme = :programme AND business_date = :business_date"
-    " ORDER BY debtor, creditor, currency"
+    ' ORDER BY debtor COLLATE "C", creditor COLLATE "C", currency COLLATE "C"'
 )
 # A cycle's postings in the order of its files. The partner is that of the awards which the same message gave the same
 # purchase in the same transaction: their ids begin with the message's. A change of price alone charges without an
@@ -148,7 +148,8 @@ STREAM_POSTINGS: Final = text(
 # The files of a cycle, by party.
 LOAD_FILES: Final = text(
     "SELECT party, sequence, name, layout, size_bytes, sha256, record_count, hash_total, totals FROM settlement_file"
-    " WHERE bank = :bank AND programme = :programme AND business_date = :business_date ORDER BY party"
+    " WHERE bank = :bank AND programme = :programme AND business_date = :business_date"
+    ' ORDER BY party COLLATE "C"'
 )
 # The last sequence number of every party's files of a bank and programme.
 LOAD_SEQUENCES: Final = text(

@@ -113,6 +113,7 @@ card = _table(
     Column("predecessor", LargeBinary),
     _time("updated_at"),
     PrimaryKeyConstraint("token"),
+    Index("card_by_account", "account"),
     access=Access.UPDATE,
 )
 

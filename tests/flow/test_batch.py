@@ -92,7 +92,7 @@ def test_another_message_under_the_same_identity_is_refused_and_kept_once(pipeli
     answers = pipeline.send(original, other) + pipeline.send(other, third, original)
 
     assert [EARNED, CONFLICT, CONFLICT, CONFLICT, AGAIN] == said(answers)
-    assert "trace number" in answers[1].problem
+    assert "DE11" in answers[1].problem
     assert b"" == answers[1].iso8583
     expected = {"message": 1, "decision": 1, "award": 2, "posting": 2, "purchase": 1, "message_conflict": 2}
     assert expected == {table: found for table, found in facts(pipeline.database).items() if found}

@@ -136,7 +136,7 @@ def test_a_message_of_too_many_bytes_is_refused(server: Server) -> None:
 
     answers = exchange(server, [big, approved(23)])
 
-    assert ["UNDECODABLE", "EARNED"] == [answer.reason for answer in answers]
+    assert ["TOO_LARGE", "EARNED"] == [answer.reason for answer in answers]
     assert "8192" in answers[0].problem
 
 

@@ -1,5 +1,6 @@
 """The schema: migrations, partitions and the service role's grants."""
 
+import threading
 from datetime import date
 
 import pytest
@@ -9,7 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import ProgrammingError
 
 from processor.store.embedded import SERVICE_ROLE
-from processor.store.schema import SchemaError, check_service_role, dated_tables, months_around, upgrade
+from processor.store.schema import SchemaError, check_service_role, dated_tables, id_of_day, months_around, upgrade
 from processor.store.tables import metadata
 from tests.conftest import TODAY, Database
 
@@ -19,9 +20,13 @@ def test_migrations_give_the_tables(database: Database) -> None:
     with database.owner.connect() as connection:
         context = MigrationContext.configure(
             connection,
-            opts={"include_object": lambda thing, name, kind, reflected, other: not _is_partition(name, kind)},
+            opts={"include_object": _not_a_partition},
         )
         assert compare_metadata(context, metadata) == []
+
+
+def _not_a_partition(_thing: object, name: str | None, kind: str, *_others: object) -> bool:
+    return not _is_partition(name, kind)
 
 
 def _is_partition(name: str | None, kind: str) -> bool:
@@ -65,3 +70,38 @@ def test_serving_as_owner_is_refused(database: Database) -> None:
         check_service_role(connection)
     with database.service.connect() as connection:
         check_service_role(connection)
+
+
+def test_a_month_made_late_takes_its_rows_from_the_default_partition(database: Database) -> None:
+    """Rows of a month that was not made ahead move to it, and a look-up of that month opens it alone."""
+    late = id_of_day(date(2027, 9, 15)) + bytes(13)
+    with database.service.begin() as connection:
+        connection.execute(
+            text("INSERT INTO message VALUES (1, :id, :id, 'alpha', 'iso87-ascii', :id, '{}', '2027-09-15')"),
+            {"id": late},
+        )
+    upgrade(database.owner, service_role=SERVICE_ROLE, today=date(2027, 8, 1))
+    with database.owner.connect() as connection:
+        place = connection.execute(text("SELECT tableoid::regclass::text FROM message")).scalar_one()
+        context = MigrationContext.configure(connection, opts={"include_object": _not_a_partition})
+        assert "message_2027_09" == place
+        assert [] == compare_metadata(context, metadata)
+
+
+def test_upgrading_waits_for_batches_instead_of_deadlocking(database: Database) -> None:
+    """An upgrade takes the lock that every batch takes first, so that the two wait for each other in one order."""
+    done = threading.Event()
+
+    def upgrade_later() -> None:
+        upgrade(database.owner, service_role=SERVICE_ROLE, today=date(2027, 2, 1))
+        done.set()
+
+    with database.service.begin() as batch:
+        batch.execute(text("SELECT * FROM account FOR UPDATE"))
+        thread = threading.Thread(target=upgrade_later)
+        thread.start()
+        assert not done.wait(1.5)
+        for table in dated_tables():
+            batch.execute(text(f"SELECT count(*) FROM {table.name}"))
+    thread.join(60)
+    assert done.is_set()

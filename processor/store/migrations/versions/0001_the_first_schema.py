@@ -86,6 +86,7 @@ def upgrade() -> None:
         sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("token"),
     )
+    op.create_index("card_by_account", "card", ["account"], unique=False)
     op.create_table(
         "clearing_file",
         sa.Column("bank", sa.Text(), nullable=False),
