@@ -19,6 +19,7 @@ import grpc
 
 from benchmarks.frames import Frame
 from benchmarks.ground import Processor
+from benchmarks.interruption import run_measurement
 from benchmarks.processes import Used, accepted_connections
 from processor.v1 import card_network_pb2 as pb
 
@@ -282,7 +283,7 @@ async def _take_times(stream: Any, plan: Sequence[tuple[float, Frame]], latencie
 def _run(measuring: Coroutine[Any, Any, _T]) -> _T:
     """Run a measurement to its end; of the errors of its streams the first one tells what happened."""
     try:
-        return asyncio.run(measuring)
+        return run_measurement(measuring)
     except* (LoadError, grpc.aio.AioRpcError) as errors:
         raise LoadError(str(errors.exceptions[0])) from None
 

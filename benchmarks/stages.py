@@ -18,6 +18,7 @@ from typing import Any, Final
 from unittest.mock import patch
 
 from benchmarks.frames import Frame, MessageSource, in_frames
+from benchmarks.interruption import run_measurement
 from benchmarks.load import check_accepted, window_of
 from processor.config import Settings
 from processor.rpc.card_network_service import CardNetworkService
@@ -132,11 +133,11 @@ def measure_stages(
         parts.worker.start()
         try:
             service = CardNetworkService(parts.worker)
-            asyncio.run(_serve(service, in_frames(source.messages(source.accounts), size=_WARM_UP_FRAME), streams))
+            run_measurement(_serve(service, in_frames(source.messages(source.accounts), size=_WARM_UP_FRAME), streams))
             for size in sizes:
                 clock.clear()
                 frames = in_frames(source.messages(messages), size=size)
-                seconds = {FRAMES_STAGE: asyncio.run(_serve(service, frames, streams)), **clock.without_clock()}
+                seconds = {FRAMES_STAGE: run_measurement(_serve(service, frames, streams)), **clock.without_clock()}
                 found[size] = {stage: used / messages * 1e6 for stage, used in seconds.items()}
         finally:
             parts.worker.stop()

@@ -6,11 +6,8 @@ Everything it starts ends with it, and its data folder is removed, also when it 
 
 import argparse
 import os
-import signal
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,6 +16,7 @@ from typing import Any, Final
 from benchmarks.facts import machine_facts, postgres_facts
 from benchmarks.frames import MessageSource
 from benchmarks.ground import WORKERS, GroundError, connected, postgres_server, running_processor
+from benchmarks.interruption import interrupted_once
 from benchmarks.load import LoadError
 from benchmarks.preparation import Prepared, compare_rows, prepare, warm_up, writes
 from benchmarks.report import Result, show_result, write_result
@@ -47,7 +45,7 @@ def main() -> int:
     """Run the benchmark as the command line says; return 0 where the result is sound."""
     options = _options()
     try:
-        with _ended_once():
+        with interrupted_once():
             result = _run(options)
     except KeyboardInterrupt:
         say("Stopped; everything that was started has ended.")
@@ -82,21 +80,6 @@ def _options() -> Options:
     if given.frames:
         changes["frames"] = tuple(int(size) for size in given.frames.split(","))
     return replace(QUICK if given.quick else FULL, **changes)
-
-
-@contextmanager
-def _ended_once() -> Iterator[None]:
-    """Make the first request to end an interrupt, and ignore further ones while everything that runs is ended."""
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-    def interrupt(*_: object) -> None:
-        for number in numbers:
-            signal.signal(number, signal.SIG_IGN)
-        raise KeyboardInterrupt
-
-    for number in numbers:
-        signal.signal(number, interrupt)
-    yield
 
 
 def _run(options: Options) -> Result:
