@@ -2,8 +2,19 @@
 
 import logging
 import sys
+import traceback
 
 import structlog
+
+
+def described(error: BaseException) -> dict[str, object]:
+    """Return what a log says of an exception: type, SQLSTATE and place; its text may repeat what a peer sent."""
+    driver = getattr(error, "orig", error)
+    return {
+        "error": type(error).__name__,
+        "sqlstate": getattr(driver, "pgcode", None),
+        "place": traceback.format_tb(error.__traceback__),
+    }
 
 
 def configure_logging(*, level: int = logging.INFO) -> None:

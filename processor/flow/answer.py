@@ -3,12 +3,17 @@
 The stored decision is the source; the bytes come from the request at hand, because they repeat the account number.
 """
 
+import structlog
+
 from processor.core.money import Miles, Money
 from processor.core.outcome import Outcome, Reason
 from processor.flow.submission import Answer, AwardLine, IncomingMessage, Refusal, Submission, Verdict
+from processor.log import described
 from processor.wire.award_tlv import AwardText, encode_award
 from processor.wire.dialect import Dialect
 from processor.wire.encode import EncodeFailure, encode_answer
+
+_LOG = structlog.get_logger(__name__)
 
 
 def refuse(incoming: IncomingMessage, refusal: Refusal) -> Answer:
@@ -82,3 +87,6 @@ def _encoded(submission: Submission, dialect: Dialect, award: str) -> tuple[byte
         return encode_answer(dialect, submission.raw, award=award, decoded=submission.decoded), ""
     except EncodeFailure as failure:
         return b"", f"the decision is durable, but its ISO 8583 answer cannot be written: {failure}"
+    except Exception as error:  # noqa: BLE001 - our fault costs this answer its bytes, and nobody else anything.
+        _LOG.error("answer_not_written", dialect=dialect.name, **described(error))
+        return b"", "the decision is durable, but the processor failed to write its ISO 8583 answer"

@@ -23,6 +23,7 @@ from processor.flow.batch_work import BatchWork, TraceKey
 from processor.flow.retry import ATTEMPTS, retried
 from processor.flow.snapshot import Snapshot, Snapshots
 from processor.flow.submission import Submission, Undecodable, Verdict
+from processor.log import described
 from processor.store.card_file import adopt_accounts
 from processor.store.card_side import (
     AccountRow,
@@ -103,7 +104,7 @@ class BatchDecider:
             if is_unavailable(error) or is_contended(error):
                 _LOG.warning("batch_unavailable", messages=len(submissions), error=type(error).__name__)
                 return [_UNAVAILABLE] * len(submissions)
-            _LOG.exception("batch_failed", messages=len(submissions))
+            _LOG.error("batch_failed", messages=len(submissions), **described(error))
             return self._bisect(submissions)
 
     def _bisect(self, submissions: Sequence[Submission]) -> list[Verdict]:
@@ -113,8 +114,8 @@ class BatchDecider:
             return self.decide(submissions[:half]) + self.decide(submissions[half:])
         try:
             return self._with_retries(submissions, poison=True)
-        except Exception:  # noqa: BLE001 - the last resort: the host is asked to send again.
-            _LOG.exception("poison_not_parked")
+        except Exception as error:  # noqa: BLE001 - the last resort: the host is asked to send again.
+            _LOG.error("poison_not_parked", **described(error))
             return [_UNAVAILABLE]
 
     def _with_retries(self, submissions: Sequence[Submission], *, poison: bool = False) -> list[Verdict]:

@@ -9,17 +9,22 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
+import structlog
+
 from processor.core.links import trace_hashes
 from processor.core.message import CardMessage, MessageKind
 from processor.core.outcome import Outcome, Reason
 from processor.core.programme import FinancialMeaning, Link, LinkMode
 from processor.flow.snapshot import Snapshot
 from processor.flow.submission import IncomingMessage, Refusal, Submission, Undecodable
+from processor.log import described
 from processor.wire.card_message import days_old, to_card_message
 from processor.wire.decode import MAXIMUM_MESSAGE_BYTES, Decoded, DecodeFailure, decode, merge_response
 from processor.wire.dialect import Dialect
 from processor.wire.stored import message_from_json, message_to_json
 from processor.wire.tokenise import Tokeniser
+
+_LOG = structlog.get_logger(__name__)
 
 EXCHANGE: Final = "exchange"
 """The source of a message that came over a host's stream; a clearing record's source names its file and number."""
@@ -65,6 +70,8 @@ class Intake:
             _require_card(message, decoded, dialect)
         except DecodeFailure as failure:
             return self._undecodable(incoming, failure, EXCHANGE)
+        except Exception as error:  # noqa: BLE001 - our fault costs this message alone.
+            return self._unreadable(incoming, error, EXCHANGE)
         return Submission(
             message=message,
             fields=b"" if message.card is None else message_to_json(message),
@@ -94,6 +101,9 @@ class Intake:
         except DecodeFailure as failure:
             incoming = IncomingMessage(caller_id="", bank=bank, dialect=dialect.name, iso8583=raw)
             return self._undecodable(incoming, failure, f"{file_id} record {number}")
+        except Exception as error:  # noqa: BLE001 - our fault costs this record alone.
+            incoming = IncomingMessage(caller_id="", bank=bank, dialect=dialect.name, iso8583=raw)
+            return self._unreadable(incoming, error, f"{file_id} record {number}")
         return Submission(
             message=message,
             fields=message_to_json(message),
@@ -115,6 +125,13 @@ class Intake:
             age_days=days_old(message, now),
             replay=True,
         )
+
+    def _unreadable(self, incoming: IncomingMessage, error: Exception, source: str) -> Refusal:
+        """Keep a message that the processor itself fails on as it keeps bytes that do not decode; neighbours go on."""
+        _LOG.error("message_not_read", bank=incoming.bank, dialect=incoming.dialect, source=source, **described(error))
+        problem = "the processor failed to read the message; its log says where"
+        failure = DecodeFailure(dialect=incoming.dialect, field="message", position=None, problem=problem)
+        return self._undecodable(incoming, failure, source)
 
     def _undecodable(self, incoming: IncomingMessage, failure: DecodeFailure, source: str) -> Refusal:
         """Keep where the bytes failed and a keyed digest of them; the same bytes give the same id."""

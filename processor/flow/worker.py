@@ -21,6 +21,7 @@ from processor.flow.batch import BatchDecider
 from processor.flow.intake import Intake
 from processor.flow.snapshot import Snapshots
 from processor.flow.submission import Answer, IncomingMessage, Refusal, Submission, Undecodable
+from processor.log import described
 from processor.wire.dialect import Dialect
 
 LARGEST_BATCH: Final = 512
@@ -137,12 +138,15 @@ class Worker:
         messages = [message for frame, _ in jobs for message in frame]
         try:
             answers = self._answers(messages)
-        except Exception:  # noqa: BLE001 - the thread must live, and every message must be answered.
-            _LOG.exception("worker_failed", messages=len(messages))
+        except Exception as error:  # noqa: BLE001 - the thread must live, and every message must be answered.
+            _LOG.error("worker_failed", messages=len(messages), **described(error))
             answers = [_failed(message) for message in messages]
         start = 0
         for frame, done in jobs:
-            done(answers[start : start + len(frame)])
+            try:
+                done(answers[start : start + len(frame)])
+            except Exception as error:  # noqa: BLE001 - a stream that is gone must not end the thread.
+                _LOG.error("frame_not_delivered", messages=len(frame), **described(error))
             start += len(frame)
 
     def _answers(self, messages: Sequence[IncomingMessage]) -> list[Answer]:

@@ -6,7 +6,6 @@ It never repeats what the caller sent, which may be a card number, and it says n
 stands in the log, by type and place, without the exception's text.
 """
 
-import traceback
 from collections.abc import Mapping
 from enum import StrEnum
 from types import TracebackType
@@ -19,6 +18,7 @@ from grpc_status import rpc_status
 
 from processor.flow.card_file import UnknownBankError
 from processor.flow.clearing import ChangedClearingFileError, ClearingInterruptedError, UnknownClearingLinkError
+from processor.log import described
 from processor.store.failure import is_retryable
 from processor.wire.ipm import ClearingFileError
 from settlement.files import FileDiffersError
@@ -136,23 +136,12 @@ def call_error_of(error: Exception) -> CallError:
         if isinstance(error, kind):
             return CallError(reason, str(error))
     if is_retryable(error):
-        _log("database_unavailable", error)
+        _LOG.error("database_unavailable", **described(error))
         return CallError(
             ErrorReason.DATABASE_UNAVAILABLE, "the database did not answer; send the request again after a pause"
         )
-    _log("call_failed", error)
+    _LOG.error("call_failed", **described(error))
     return CallError(ErrorReason.INTERNAL, "the processor failed on this request; its log says where")
-
-
-def _log(event: str, error: Exception) -> None:
-    """Log an exception by its type and place: its text may repeat what the caller sent."""
-    driver = getattr(error, "orig", error)
-    _LOG.error(
-        event,
-        error=type(error).__name__,
-        sqlstate=getattr(driver, "pgcode", None),
-        place=traceback.format_tb(error.__traceback__),
-    )
 
 
 async def abort(context: grpc.aio.ServicerContext[Any, Any], error: CallError) -> NoReturn:

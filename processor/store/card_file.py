@@ -234,7 +234,7 @@ def load_fields(cursor: Any, bucket: int, ids: Sequence[bytes]) -> list[str]:
 def supersede(cursor: Any, joined: CardAddress, survivor: CardAddress, now: datetime) -> None:
     """Point the cards of a joined account to its survivor, and mark it as joined; nothing waits for it any more.
 
-    A message that waits on has a row of its own in the survivor's bucket, or keeps its row where the bucket is the same.
+    A message that waits on has a row of its own in the survivor's bucket, or keeps its row where both are one.
     """
     values = {
         "account": survivor.account,
