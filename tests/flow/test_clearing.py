@@ -8,7 +8,8 @@ from typing import Any, Final
 import pytest
 import structlog
 
-from processor.flow import batch, clearing
+from processor.core.message import CardMessage
+from processor.flow import batch, clearing, intake
 from processor.flow.clearing import (
     ChangedClearingFileError,
     ClearingInterruptedError,
@@ -20,6 +21,8 @@ from processor.flow.submission import IncomingMessage
 from processor.store.card_side import write_batch
 from processor.store.embedded import create_database, drop_database
 from processor.store.engine import connect
+from processor.wire.card_message import to_card_message
+from processor.wire.decode import Decoded
 from processor.wire.encode import encode_message
 from processor.wire.ipm import ClearingFileError, write_records
 from tests.conftest import Database
@@ -375,3 +378,21 @@ def test_clearing_before_authorization_ends_like_after(pipeline: Pipeline) -> No
     assert (0, 75 + 45 + 75 + 30) == as_held(pipeline.database, first)[0]
     assert 8 == len(purchases(pipeline.database))
     assert_books_agree(pipeline)
+
+
+def test_a_record_that_the_processor_fails_on_costs_no_other(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fault of ours in reading one record keeps it aside by file and number; the file is taken."""
+
+    def fail(decoded: Decoded, **arguments: Any) -> CardMessage:
+        if arguments["record_number"] == 3:
+            raise ZeroDivisionError
+        return to_card_message(decoded, **arguments)
+
+    monkeypatch.setattr(intake, "to_card_message", fail)
+
+    taken = take(pipeline, file_of(*[presentment(number) for number in range(1, 4)]))
+
+    assert {"ACCEPTED EARNED": 2, "PARKED UNDECODABLE": 1} == taken.row.outcomes
+    assert [("FILE-1 record 3", "message")] == rows(pipeline.database, "SELECT source, field FROM undecodable")
