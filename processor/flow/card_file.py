@@ -5,7 +5,7 @@ A re-issued card keeps its account: by the bank's account reference, or else by 
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any, Final
@@ -139,7 +139,7 @@ class CardFileIntake:
         if waiting:
             self.result.messages_decided += replay(self.decider, self.intake, waiting, len(waiting)).decided
         for number, entry in checked.items():
-            if entry.card.token in elsewhere:
+            if not elsewhere.isdisjoint(_tokens(entry.card)):
                 self._reject(number, "the card belongs to another account_reference; a card keeps its account")
             else:
                 self.result.taken += 1
@@ -199,20 +199,20 @@ class CardFileIntake:
             keep_references(cursor, self.bank, homes)
             if find_references(cursor, self.bank, list(homes)) != homes:
                 raise RacedError
-            rows = {entry.card.token: _card_row(entry, homes, self.bank) for entry in checked}
+            known = find_cards(cursor, sorted({token for entry in checked for token in _tokens(entry.card)}))
+            rows = {row.token: row for entry in checked for row in _card_rows(entry, homes, known, self.bank)}
             keep_cards(cursor, list(rows.values()), max(now, self._started_at or now))
             adopt_accounts(cursor, _terms(checked, homes), now)
             profiles = {homes[entry.record.account_reference]: _profile(entry, homes) for entry in checked}
             keep_profiles(cursor, list(profiles.values()), now)
             led = find_cards(cursor, list(rows))
-            elsewhere = {token: led[token] for token, row in rows.items() if led[token].account != row.account}
+            wanted = {
+                token: homes[entry.record.account_reference] for entry in checked for token in _tokens(entry.card)
+            }
+            elsewhere = {token: to for token, to in led.items() if to.account != wanted[token].account}
             others = referenced(cursor, [address.account for address in elsewhere.values()]) if elsewhere else set()
         self.result.accounts_opened += opened
-        joins = {
-            (address, CardAddress(account=rows[token].account, bucket=rows[token].bucket))
-            for token, address in elsewhere.items()
-            if address.account not in others
-        }
+        joins = {(address, wanted[token]) for token, address in elsewhere.items() if address.account not in others}
         kept_elsewhere = {token for token, address in elsewhere.items() if address.account in others}
         return sorted(joins, key=lambda pair: pair[0].account), addresses, kept_elsewhere
 
@@ -256,18 +256,35 @@ def _date(text: str) -> date | None:
 
 
 def _led(card: CardReference | None, cards: dict[bytes, CardAddress]) -> list[CardAddress]:
-    tokens = () if card is None else (card.token, *card.alternates)
-    return [cards[token] for token in tokens if token in cards]
+    return [] if card is None else [cards[token] for token in _tokens(card) if token in cards]
 
 
-def _card_row(entry: _Checked, homes: dict[str, CardAddress], bank: str) -> CardRow:
-    home = homes[entry.record.account_reference]
+def _tokens(card: CardReference) -> tuple[bytes, ...]:
+    """Return a card's tokens under every live key, the active one's first."""
+    return card.token, *card.alternates
+
+
+def _card_rows(
+    entry: _Checked, homes: dict[str, CardAddress], known: dict[bytes, CardAddress], bank: str
+) -> Iterator[CardRow]:
+    """Yield a card's row, and those it has under other live keys, which what was stored before still names.
+
+    A card that is known under any key keeps the account it leads to.
+    """
+    address = next((known[token] for token in _tokens(entry.card) if token in known), None)
+    yield _card_row(entry, entry.card.token, address or homes[entry.record.account_reference], bank)
+    for token in entry.card.alternates:
+        if token in known:
+            yield _card_row(entry, token, known[token], bank)
+
+
+def _card_row(entry: _Checked, token: bytes, address: CardAddress, bank: str) -> CardRow:
     return CardRow(
-        token=entry.card.token,
+        token=token,
         key_id=entry.card.key_id,
         bank=bank,
-        account=home.account,
-        bucket=home.bucket,
+        account=address.account,
+        bucket=address.bucket,
         product=entry.record.product,
         last_four=entry.card.last_four,
         role=entry.record.role,

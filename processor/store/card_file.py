@@ -68,7 +68,7 @@ FROM (VALUES %s) AS k (bucket, id, programme, product, leads, now)
 WHERE t.bucket = k.bucket AND t.id = k.id AND t.superseded_by IS NULL{bucket}
 """
 
-# Name cards, or bring what the bank says of them up to date; the account they lead to is not changed here.
+# Name cards, or bring what the bank says of them up to date; a known token keeps its account and its key.
 KEEP_CARDS: Final = """
 INSERT INTO card (token, key_id, bank, account, bucket, product, last_four, role, status, status_from, predecessor,
                   updated_at)
