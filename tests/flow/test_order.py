@@ -1,0 +1,195 @@
+"""Order does not matter: the same traffic, told in file order, shuffled, doubled, one by one or in frames, ends alike.
+
+The law is stated over balances where no limit that spans purchases binds, so the programme's caps are raised out of
+reach.
+An account's id depends on which came first, the card's message or its bank's file; accounts are known by their cards.
+"""
+
+import csv
+import io
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import date
+from random import Random
+from typing import Any, Final
+
+import pytest
+import structlog
+
+from examples.traffic.clearing import clearing_file
+from examples.traffic.generate import Traffic, tell
+from examples.traffic.portfolio import full_card_file, later_card_file
+from examples.traffic.scene import Presentment, TrafficMessage
+from examples.traffic.skyways import CLEARING_DIALECT
+from processor.core.card import Pan
+from processor.flow.card_file import CardFileIntake, CardFileRecord
+from processor.flow.clearing import take_clearing_file
+from processor.flow.submission import IncomingMessage
+from processor.store.embedded import create_database, drop_database
+from processor.store.engine import connect
+from tests.conftest import Database
+from tests.flow.audit import assert_books_agree, award_sums, balances, count, ledger_sums, purchases, rows
+from tests.flow.conftest import NOW, SKYWAYS, Pipeline, apply_skyways, make_pipeline
+
+TODAY: Final = date(2026, 11, 20)
+SEEDS: Final = (1, 2, 3, 5, 8)
+CAPS: Final = (("miles: 5000", "miles: 999999999"), ("miles: 150", "miles: 999999999"), ('"20.00"', '"9999999.00"'))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CardFile:
+    """One card file of a bank, the full one or the later one."""
+
+    bank: str
+    later: bool
+
+
+Item = TrafficMessage | Presentment | CardFile
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Iterator[None]:
+    """Keep the log out of the way."""
+    with structlog.testing.capture_logs():
+        yield
+
+
+@pytest.fixture
+def fresh(administrator_url: str, template_database: str) -> Callable[[], Any]:
+    """Give a test as many pipelines as it asks for, each on a database of its own, with caps that never bind."""
+
+    @contextmanager
+    def make() -> Iterator[Pipeline]:
+        urls = create_database(administrator_url, "test_order", template=template_database)
+        database = Database(owner=connect(urls.owner_url), service=connect(urls.service_url), urls=urls)
+        document = (SKYWAYS / "programme.yaml").read_text()
+        for bound, raised in CAPS:
+            assert 1 == document.count(bound), bound
+            document = document.replace(bound, raised)
+        apply_skyways(database, document=document)
+        yield make_pipeline(database)
+        database.owner.dispose()
+        database.service.dispose()
+        drop_database(administrator_url, "test_order")
+
+    return make
+
+
+@dataclass(slots=True, kw_only=True)
+class Told:
+    """Hands items in, in the order and the portions it is given."""
+
+    pipeline: Pipeline
+    traffic: Traffic
+    files: int = field(default=0)
+
+    def tell(self, items: Sequence[Item], portion: int) -> None:
+        """Hand in so many items at a time: their messages as one frame, their presentments as a file of each bank."""
+        for start in range(0, len(items), portion):
+            part = items[start : start + portion]
+            messages = [_incoming(item) for item in part if isinstance(item, TrafficMessage)]
+            if messages:
+                self.pipeline.send(*messages)
+            for bank in self.traffic.institutions:
+                cleared = [item for item in part if isinstance(item, Presentment) and item.bank == bank]
+                if cleared:
+                    self._clear(bank, cleared)
+            for item in part:
+                if isinstance(item, CardFile):
+                    self._cards(item)
+
+    def _clear(self, bank: str, presentments: Sequence[Presentment]) -> None:
+        self.files += 1
+        content = clearing_file(
+            presentments, day=TODAY, institution=self.traffic.institutions[bank], sequence=self.files
+        )
+        take_clearing_file(
+            io.BytesIO(content),
+            bank=bank,
+            dialect_name=CLEARING_DIALECT,
+            intake=self.pipeline.intake,
+            decider=self.pipeline.decider,
+        )
+
+    def _cards(self, file: CardFile) -> None:
+        content = (later_card_file if file.later else full_card_file)(self.traffic.accounts, file.bank)
+        taking = CardFileIntake(bank=file.bank, full=False, decider=self.pipeline.decider, intake=self.pipeline.intake)
+        taking.take([_record(row) for row in csv.DictReader(io.StringIO(content))])
+        assert [] == taking.finish().errors
+
+
+def _incoming(sent: TrafficMessage) -> IncomingMessage:
+    return IncomingMessage(
+        caller_id=sent.caller_id,
+        bank=sent.bank,
+        dialect=sent.dialect,
+        iso8583=sent.message,
+        iso8583_response=sent.response or b"",
+    )
+
+
+def _record(row: dict[str, str]) -> CardFileRecord:
+    before = row.pop("predecessor_card_number")
+    return CardFileRecord(
+        card_number=Pan(row.pop("card_number")), predecessor_card_number=Pan(before) if before else None, **row
+    )
+
+
+def ended(pipeline: Pipeline) -> dict[str, Any]:
+    """Return how everything ended, each account named by its cards."""
+    database = pipeline.database
+    cards: dict[bytes, list[str]] = {}
+    for account, token in rows(database, "SELECT account, encode(token, 'hex') FROM card ORDER BY token"):
+        cards.setdefault(bytes(account), []).append(token)
+    named = {account: "+".join(tokens).encode() for account, tokens in cards.items()}
+    parked = rows(
+        database,
+        "SELECT p.account, p.message_id, p.reason FROM parked p JOIN account a ON a.bucket = p.bucket"
+        " AND a.id = p.account",
+    )
+    assert_books_agree(pipeline)
+    assert 0 == count(database, "message_conflict")
+    return {
+        "balances": {named[account]: held for account, held in balances(database).items()},
+        "ledger": {(named[key[0]], *key[1:]): amount for key, amount in ledger_sums(database).items()},
+        "awards": {(named[key[0]], *key[1:]): sums for key, sums in award_sums(database).items()},
+        "purchases": {
+            replace(seen, account=named[seen.account]) for seen in purchases(database) if seen.account in named
+        },
+        "parked": {(named[bytes(account)], bytes(message), reason) for account, message, reason in parked},
+        "undecodable": {bytes(found) for (found,) in rows(database, "SELECT id FROM undecodable")},
+        "messages": {bytes(found) for (found,) in rows(database, "SELECT DISTINCT id FROM message")},
+        "cards": sorted(named.values()),
+    }
+
+
+def told_in_order(traffic: Traffic) -> list[Item]:
+    """Return everything in the order of the files: cards, messages, clearing, and what the banks say later."""
+    banks = list(traffic.institutions)
+    full = [CardFile(bank=bank, later=False) for bank in banks]
+    later = [CardFile(bank=bank, later=True) for bank in banks]
+    return [*full, *traffic.messages, *traffic.presentments, *later]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_any_order_ends_alike(fresh: Callable[[], Any], seed: int) -> None:
+    """In file order by frames; shuffled one by one; shuffled and doubled in frames: all that is owed is the same."""
+    traffic = tell(seed=seed, accounts=40, messages=150, today=TODAY, now=NOW.replace(hour=0))
+    in_order = told_in_order(traffic)
+    random = Random(seed)
+    shuffled = random.sample(in_order, len(in_order))
+    doubled = random.sample([*in_order, *in_order], 2 * len(in_order))
+    outcomes = []
+    for items, portion in ((in_order, 64), (shuffled, 1), (doubled, 64)):
+        with fresh() as pipeline:
+            Told(pipeline=pipeline, traffic=traffic).tell(items, portion)
+            outcomes.append(ended(pipeline))
+
+    first, *others = outcomes
+    assert len(first["balances"]) > 20, "the traffic earns"
+    assert first["parked"], "something waits for ever"
+    assert 4 == len(first["undecodable"])
+    for other in others:
+        for name in first:
+            assert first[name] == other[name], name
