@@ -25,7 +25,7 @@ from processor.rpc.card_network_service import CardNetworkService
 from processor.v1 import card_network_pb2 as pb
 from processor.wiring import GARBAGE_THRESHOLD, build, clock_from
 
-_STAGES: Final = {
+STAGES: Final = {
     "decode": ["processor.flow.intake.decode"],
     "tokenise": ["processor.wire.tokenise.Tokeniser.reference"],
     "card message": ["processor.flow.intake.to_card_message", "processor.flow.intake.Intake.read"],
@@ -114,7 +114,7 @@ def _clock_in_place() -> Iterator[_Clock]:
     """Put the clock around every stage's functions for the length of a block."""
     clock = _Clock()
     with ExitStack() as patches:
-        for stage, names in _STAGES.items():
+        for stage, names in STAGES.items():
             for name in names:
                 patches.enter_context(patch(name, clock.around(stage, resolve_name(name))))
         yield clock
