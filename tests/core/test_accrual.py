@@ -29,6 +29,7 @@ from tests.core.strategies import (
 
 GBP = replace(eur(100_00), currency="GBP")
 PAID = eur(100_00)
+NO_AMOUNT = replace(authorized("a", PAID), amount=None)
 NO_RULES = replace(FIRST, rules=())
 EURO_ONLY = replace(FIRST, rules=(rule("base", Benefit.MILES, {"EUR": ratio(1, 200)}, funder=Funder.BANK),))
 
@@ -73,6 +74,7 @@ def of_rule(one: Rule, *entries: tuple[str, int, int]) -> list[tuple[str, int, i
         ((authorized("a", eur(0)), reversed_("r", "a")), FIRST, Reason.ZERO_AMOUNT),
         ((authorized("a", PAID), reversed_("r", "a")), NO_RULES, Reason.REVERSED),
         ((presented("r", PAID), refunded("c", PAID)), FIRST, Reason.REVERSED),
+        ((NO_AMOUNT, presented("r", PAID), refunded("c", PAID)), FIRST, Reason.REVERSED),
         ((presented("r", PAID), taken_back("r", PAID)), FIRST, Reason.REVERSED),
         ((declined("a", PAID),), NO_RULES, Reason.DECLINED),
         ((declined("a", PAID), reversed_("r", "a")), FIRST, Reason.DECLINED),
@@ -139,6 +141,7 @@ def test_rounding(rounding: Rounding, miles_of: dict[int, int]) -> None:
 
 
 BASE = FIRST.rule("base")
+BONUS = replace(FIRST.rule("bonus"), partners=frozenset())
 FIVE_OFF = replace(FIRST.rule("five-off"), partners=frozenset())
 
 
@@ -152,6 +155,7 @@ FIVE_OFF = replace(FIRST.rule("five-off"), partners=frozenset())
         (BASE, [("EUR", 200, 0), ("USD", 0, 220)], [(UNIT, 2, 1)]),
         (BASE, [("EUR", 200, 0), ("GBP", 100_00, 0)], [(UNIT, 1, 0)]),
         (BASE, [("GBP", 100_00, 0)], []),
+        (BONUS, [("USD", 220, 440)], [(UNIT, 9, 6)]),
         (FIVE_OFF, [("EUR", 30, 0)], [("EUR", 2, 0)]),
         (FIVE_OFF, [("EUR", 0, 10), ("GBP", 40, 0), ("USD", 0, -100)], [("EUR", 0, 0), ("GBP", 2, 0), ("USD", -5, -5)]),
     ],

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Final
@@ -290,6 +291,7 @@ def discount_of(funder: str, currency: str = "EUR") -> ChargeKey:
         ([(grant(2, 2), MILES, BANK), (grant(1, 1), MILES, BANK)], {miles_of(BANK): 2}),
         ([(grant(2, 2), MILES, BANK), (grant(2, 2), MILES, BANK)], {miles_of(BANK): 3}),
         ([(grant(50, 50), MILES, OWNER)], {}),
+        ([(grant(50, 50), MILES, "moda-group")], {}),
         ([(grant(5, 5), MILES, "fresh-foods")], {miles_of("fresh-foods"): 6}),
         ([(grant(1, 1), MILES, "harbor-hotels")], {miles_of("harbor-hotels", "USD"): 2}),
         ([(grant(5_00, 5_00, "USD"), DISCOUNT, "moda-group")], {discount_of("moda-group", "USD"): 5_00}),
@@ -305,6 +307,13 @@ def discount_of(funder: str, currency: str = "EUR") -> ChargeKey:
 def test_what_a_funder_owes(grants: list[tuple[Grant, Benefit, str]], due: dict[ChargeKey, int]) -> None:
     """Miles are priced over a funder's total and rounded once; the owner's miles and the bank's discounts are free."""
     assert due == charges_due(FIRST, grants, bank=BANK)
+
+
+def test_the_owner_never_pays_itself() -> None:
+    """Miles at the owner's own cost move no money, whatever price its party states."""
+    priced = replace(FIRST.parties[OWNER], mile_price=FIRST.parties[BANK].mile_price)
+    programme = replace(FIRST, parties={**FIRST.parties, OWNER: priced})
+    assert {} == charges_due(programme, [(grant(50, 50), MILES, OWNER)], bank=BANK)
 
 
 @pytest.mark.parametrize(
