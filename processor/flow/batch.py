@@ -17,7 +17,9 @@ from sqlalchemy import Engine
 from processor.core.business_calendar import business_date
 from processor.core.card import CardReference
 from processor.core.decision import Purchase
+from processor.core.grant import period_of
 from processor.core.outcome import Outcome, Reason
+from processor.core.programme import CapPeriod
 from processor.flow.address_book import AddressBook
 from processor.flow.batch_work import BatchWork, TraceKey
 from processor.flow.retry import ATTEMPTS, retried
@@ -175,8 +177,7 @@ class BatchDecider:
         trace_keys: set[TraceKey] = {(to.bucket, to.account, trace) for entry, to in routed for trace in entry.traces}
         traces = load_traces(cursor, list(trace_keys)) if trace_keys else {}
         purchases = load_purchases(cursor, list({(bucket, found) for (bucket, _, _), found in traces.items()}))
-        capped = any(revision.caps for revisions in snapshot.programmes.values() for revision in revisions)
-        periods = periods_of(routed, purchases) if capped else set()
+        periods = periods_of(routed, purchases, snapshot)
         return BatchWork(
             snapshot=snapshot,
             writes=BatchWrites(now=now),
@@ -184,7 +185,7 @@ class BatchDecider:
             known=known,
             traces=traces,
             purchases=purchases,
-            counters=load_counters(cursor, list(accounts), periods) if capped else {},
+            counters=load_counters(cursor, list(accounts), periods) if periods else {},
             business_dates={
                 bank: business_date(snapshot.calendars[bank], now)
                 for bank in {account.bank for account in accounts.values()}
@@ -215,21 +216,30 @@ def _refuse_moved(routed: Sequence[tuple[Submission, CardAddress]], accounts: di
         raise MovedAccountError(moved)
 
 
-def periods_of(routed: Sequence[tuple[Submission, CardAddress]], purchases: dict[Key, Purchase]) -> set[str]:
-    """Return the names of every period that a decision on this batch can count in: days, months, years, purchases."""
+def periods_of(
+    routed: Sequence[tuple[Submission, CardAddress]], purchases: dict[Key, Purchase], snapshot: Snapshot
+) -> set[str]:
+    """Return the names of every period that a decision on this batch can count in, of the kinds that caps have.
+
+    Few names matter: the database looks for each of them in each account's counters.
+    """
+    caps = [cap for revisions in snapshot.programmes.values() for revision in revisions for cap in revision.caps]
     days: set[date] = set()
-    names = {purchase_id.hex() for _, purchase_id in purchases}
+    ids = {purchase_id for _, purchase_id in purchases}
     for entry, _ in routed:
         message = entry.message
         days.add(message.local_date or message.transmitted_at.date())
-        names.add(message.message_id.hex())
+        ids.add(message.message_id)
     for purchase in purchases.values():
         days.update(event.local_date for event in purchase.events)
         if purchase.occurred_on is not None:
             days.add(purchase.occurred_on)
-    for day in days:
-        name = day.isoformat()
-        names.update((name, name[:7], name[:4]))
+    names: set[str] = set()
+    for cap in {cap.period: cap for cap in caps}.values():
+        if cap.period is CapPeriod.PURCHASE:
+            names.update(purchase_id.hex() for purchase_id in ids)
+        else:
+            names.update(period_of(cap, day, b"") for day in days)
     return names
 
 

@@ -66,7 +66,7 @@ def _join(decider: BatchDecider, intake: Intake, joined: CardAddress, survivor: 
             known=load_known(cursor, keys) if keys else {},
             traces=known_traces,
             purchases=old,
-            counters=load_counters(cursor, [gone, taker], periods_of(routed, {**old, **theirs})),
+            counters=load_counters(cursor, [gone, taker], periods_of(routed, {**old, **theirs}, snapshot)),
             business_dates={accounts[taker].bank: business_date(snapshot.calendars[accounts[taker].bank], now)},
         )
         work.empty_account(accounts[gone], survivor.account)
