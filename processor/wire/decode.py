@@ -121,11 +121,13 @@ def decode(dialect: Dialect, raw: bytes) -> Decoded:
                 oddities.append(f"{name} is empty")
             position += len(length)
         position += len(data)
+    pan = _pan(dialect, document, encoded)
+    _drop_copies(pan, fields, positions, oddities)
     return Decoded(
         dialect=dialect.name,
         mti=mti,
         fields=fields,
-        pan=_pan(dialect, document, encoded),
+        pan=pan,
         oddities=tuple(oddities),
         positions=positions,
         echo=Echo(echo),
@@ -145,13 +147,18 @@ def merge_response(request: Decoded, response: Decoded) -> Decoded:
         own = response.fields.get(name)
         if own is not None and own != request.fields.get(name):
             raise response.failure(name, "differs from the request's; send a request with its own response", {})
+    pan = response.pan or request.pan
+    fields = {**request.fields, **response.fields}
+    positions = {**request.positions, **response.positions}
+    oddities = [*request.oddities, *response.oddities]
+    _drop_copies(pan, fields, positions, oddities)
     return Decoded(
         dialect=response.dialect,
         mti=response.mti,
-        fields={**request.fields, **response.fields},
-        pan=response.pan or request.pan,
-        oddities=(*request.oddities, *response.oddities),
-        positions={**request.positions, **response.positions},
+        fields=fields,
+        pan=pan,
+        oddities=tuple(oddities),
+        positions=positions,
         echo=Echo({**request.echo.parts(), **response.echo.parts()}),
     )
 
@@ -269,6 +276,16 @@ def _keep_subelements(
         odd = not value.isprintable()
         fields[rule.name] = _odd(dialect, f"{key}.{tag}", rule, value, position, oddities) if odd else value
         positions[rule.name] = position
+
+
+def _drop_copies(pan: Pan | None, fields: dict[str, str], positions: dict[str, int], oddities: list[str]) -> None:
+    """Drop the elements in which a host repeats the account number, whatever else they are kept for."""
+    if pan is None:
+        return
+    digits = pan.clear()
+    for name in [name for name, value in fields.items() if digits in value]:
+        del fields[name], positions[name]
+        oddities.append(f"{name} holds the card number")
 
 
 def _pan(dialect: Dialect, document: Mapping[str, str], encoded: Mapping[str, Mapping[str, bytes]]) -> Pan | None:
