@@ -160,12 +160,14 @@ class CardFileIntake:
         reference = record.account_reference
         if not 1 <= len(reference) <= 64 or not reference.isprintable():
             return "account_reference is not 1 to 64 printable characters"
-        if _PAN.fullmatch(reference) and passes_check_digit(reference):
+        if _is_card_number(reference):
             return "account_reference looks like a card number; hand over the bank's own reference"
+        if _is_card_number(record.member_number):
+            return "member_number looks like a card number; hand over the programme's own number"
         programme, product = snapshot.products.get(record.product, ("", None))
         if product is None or product.bank != self.bank:
             products = sorted(known for known, (_, terms) in snapshot.products.items() if terms.bank == self.bank)
-            return f"product {record.product!r} is none of {self.bank}'s; use one of {', '.join(products)}"
+            return f"product is none of {self.bank}'s; use one of {', '.join(products)}"
         if record.role not in _ROLES or record.status not in _STATUSES:
             return f"role is one of {', '.join(sorted(_ROLES))}, status one of {', '.join(sorted(_STATUSES))}"
         try:
@@ -240,6 +242,12 @@ class CardFileIntake:
         with self.decider.engine.begin() as connection:
             cursor = connection.connection.cursor()
             return [key for address in addresses for key in parked_of(cursor, address, [Reason.UNKNOWN_CARD])]
+
+
+def _is_card_number(value: str) -> bool:
+    """Tell whether a text could be a card number, also one that is written in groups."""
+    digits = value.replace(" ", "").replace("-", "")
+    return _PAN.fullmatch(digits) is not None and passes_check_digit(digits)
 
 
 def passes_check_digit(digits: str) -> bool:
