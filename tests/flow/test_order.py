@@ -8,6 +8,7 @@ An account's id depends on which came first, the card's message or its bank's fi
 import csv
 import io
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -193,3 +194,29 @@ def test_any_order_ends_alike(fresh: Callable[[], Any], seed: int) -> None:
     for other in others:
         for name in first:
             assert first[name] == other[name], name
+
+
+@pytest.mark.parametrize("seed", [13, 21])
+def test_workers_and_desks_beside_each_other_end_alike(fresh: Callable[[], Any], seed: int) -> None:
+    """Three workers are each told everything, messages, clearing and card files, in an order of their own, at once."""
+    traffic = tell(seed=seed, accounts=40, messages=150, today=TODAY, now=NOW.replace(hour=0))
+    in_order = told_in_order(traffic)
+    with fresh() as pipeline:
+        Told(pipeline=pipeline, traffic=traffic).tell(in_order, 64)
+        alone = ended(pipeline)
+    with fresh() as pipeline:
+        workers = [
+            Told(pipeline=make_pipeline(pipeline.database), traffic=traffic, files=number * 10_000)
+            for number in range(3)
+        ]
+
+        def work(number: int) -> None:
+            own = Random(seed * 10 + number)
+            workers[number].tell(own.sample(in_order, len(in_order)), 7)
+
+        with ThreadPoolExecutor(3) as threads:
+            list(threads.map(work, range(3)))
+        beside = ended(pipeline)
+
+    for name in alone:
+        assert alone[name] == beside[name], name
