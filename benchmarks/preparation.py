@@ -121,6 +121,14 @@ def warm_up(prepared: Prepared, processor: Processor, folder: Path) -> tuple[Cou
     run_alone(prepared.processor.owner_url, "VACUUM ANALYZE")
     with connected(prepared.processor.owner_url) as connection:
         shapes = sample_shapes(connection, prepared.programme, messages=sent)
+    scripts = write_scripts(
+        folder,
+        shapes,
+        prepared.programme,
+        accounts=options.accounts,
+        day=prepared.day,
+        pipelined=options.pipelined,
+    )
     course = Course(
         options=options,
         server=prepared.server,
@@ -129,7 +137,7 @@ def warm_up(prepared: Prepared, processor: Processor, folder: Path) -> tuple[Cou
         source=source,
         pgbench=pgbench_program(),
         rows_url=prepared.same_rows.service_url,
-        scripts=write_scripts(folder, shapes, prepared.programme, accounts=options.accounts, day=prepared.day),
+        scripts=scripts,
         tpcb_url=prepared.tpcb.owner_url,
         rates=dict.fromkeys(options.frames, rate),
         sent=sent,

@@ -84,8 +84,11 @@ def _ours(size: int) -> str:
     return f"processor, frames of {size}"
 
 
-_ROWS: Final = "pgbench, the same rows, one transaction a message"
 _TPCB: Final = "pgbench, tpcb-like"
+
+
+def _rows(options: Options) -> str:
+    return f"pgbench, the same rows, one transaction a message{', pipelined' if options.pipelined else ''}"
 
 
 def rates(result: Result) -> dict[str, Spread]:
@@ -93,7 +96,7 @@ def rates(result: Result) -> dict[str, Spread]:
     found = {
         _ours(size): spread(one.ours[size].full.per_second for one in result.rounds) for size in result.options.frames
     }
-    found[_ROWS] = spread(one.rows.ran.per_second for one in result.rounds)
+    found[_rows(result.options)] = spread(one.rows.ran.per_second for one in result.rounds)
     found[_TPCB] = spread(one.tpcb.ran.per_second for one in result.rounds)
     return found
 
@@ -101,7 +104,7 @@ def rates(result: Result) -> dict[str, Spread]:
 def ratios(result: Result) -> dict[str, Spread]:
     """Return the processor's rate over each yardstick's in the same round."""
     yardsticks: dict[str, Callable[[Round], YardstickTurn]] = {
-        _ROWS: lambda one: one.rows,
+        _rows(result.options): lambda one: one.rows,
         _TPCB: lambda one: one.tpcb,
     }
     return {
@@ -129,7 +132,7 @@ def costs(result: Result) -> dict[str, dict[str, float]]:
     found = {
         _ours(size): _medians(_our_costs(one.ours[size]) for one in result.rounds) for size in result.options.frames
     }
-    found[_ROWS] = _medians(_yardstick_costs(one.rows) for one in result.rounds)
+    found[_rows(result.options)] = _medians(_yardstick_costs(one.rows) for one in result.rounds)
     found[_TPCB] = _medians(_yardstick_costs(one.tpcb) for one in result.rounds)
     return found
 
@@ -224,12 +227,27 @@ def write_result(result: Result, path: Path) -> None:
 
 def show_result(result: Result) -> None:
     """Print a result as tables."""
+    _show_facts(result)
     _show_spreads("Durable messages a second", rates(result), digits=0)
     _show_spreads("Ratio within a round", ratios(result), digits=2)
     _show_latencies(result)
     _show_costs(result)
     _show_stages(result)
     _show_rows(result)
+
+
+def _show_facts(result: Result) -> None:
+    machine = result.machine
+    rows = [
+        ("processor", f"{machine['cores']} cores, {machine['processor']}"),
+        ("memory", f"{machine['memory_gib']} GiB"),
+        ("kernel", machine["kernel"]),
+        ("8 KiB made durable", f"{machine['sync_of_8_kib_ms']} ms"),
+        ("load before the run", f"{machine['load_before']:.2f}"),
+        ("PostgreSQL, Python", f"{result.postgres['version']}, {machine['python']}"),
+        ("commit", machine["commit"]),
+    ]
+    show_table("Measured on", ("what", "value"), rows)
 
 
 def _show_spreads(title: str, figures: Mapping[str, Spread], *, digits: int) -> None:

@@ -24,6 +24,7 @@ class Options:
     """How long and how much to measure; ``frames`` are the sizes of frames, ``scale`` is that of pgbench's workload.
 
     ``stage_messages`` are those that the stages are measured with, after the rounds.
+    ``pipelined`` lets the yardstick send a message's statements without waiting for their answers.
     """
 
     rounds: int
@@ -34,6 +35,7 @@ class Options:
     accounts: int
     scale: int
     stage_messages: int
+    pipelined: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ import tempfile
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from benchmarks.facts import machine_facts, postgres_facts
 from benchmarks.frames import MessageSource
@@ -26,6 +26,7 @@ from benchmarks.stages import measure_stages
 from benchmarks.yardstick import YardstickError
 from processor.cli.output import say
 from processor.config import settings_from
+from processor.rpc.card_network_service import LARGEST_FRAME
 
 FULL: Final = Options(
     rounds=5,
@@ -36,9 +37,11 @@ FULL: Final = Options(
     accounts=20_000,
     scale=50,
     stage_messages=10_000,
+    pipelined=False,
 )
 QUICK: Final = replace(FULL, rounds=1, seconds=1, warm_up_s=1, accounts=4_000, scale=5, stage_messages=1_000)
 _STAGE_ACCOUNTS: Final = 2_000
+_QUIET_LOAD: Final = 0.5
 
 
 def main() -> int:
@@ -67,20 +70,32 @@ def main() -> int:
 def _options() -> Options:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.throughput", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--rounds", type=int, help=f"how often to measure everything ({FULL.rounds})")
-    parser.add_argument("--seconds", type=int, help=f"how long each turn is measured ({FULL.seconds})")
-    parser.add_argument("--frames", help="sizes of frames, with commas (64,1)")
-    parser.add_argument("--connections", type=int, help=f"connections to the processor ({FULL.connections})")
+    parser.add_argument("--rounds", type=_count, help=f"how often to measure everything ({FULL.rounds})")
+    parser.add_argument("--seconds", type=_count, help=f"how long each turn is measured ({FULL.seconds})")
+    parser.add_argument("--frames", type=_sizes, help="sizes of frames, with commas (64,1)")
+    parser.add_argument("--connections", type=_count, help=f"connections to the processor ({FULL.connections})")
+    parser.add_argument(
+        "--pipelined", action="store_true", default=None, help="let the yardstick send a message's statements at once"
+    )
     parser.add_argument("--quick", action="store_true", help="see that everything works; the figures mean nothing")
-    given = parser.parse_args()
-    changes: dict[str, Any] = {
-        name: value
-        for name in ("rounds", "seconds", "connections")
-        if (value := getattr(given, name)) is not None and value > 0
-    }
-    if given.frames:
-        changes["frames"] = tuple(int(size) for size in given.frames.split(","))
-    return replace(QUICK if given.quick else FULL, **changes)
+    given = vars(parser.parse_args())
+    start = QUICK if given.pop("quick") else FULL
+    return replace(start, **{name: value for name, value in given.items() if value is not None})
+
+
+def _count(written: str) -> int:
+    """Read a whole number above zero."""
+    if not written.isdecimal() or int(written) == 0:
+        raise argparse.ArgumentTypeError(f"{written!r} is not a whole number above zero")
+    return int(written)
+
+
+def _sizes(written: str) -> tuple[int, ...]:
+    """Read sizes of frames; each is measured once."""
+    sizes = tuple(dict.fromkeys(_count(size) for size in written.split(",")))
+    if max(sizes) > LARGEST_FRAME:
+        raise argparse.ArgumentTypeError(f"a frame holds at most {LARGEST_FRAME} messages")
+    return sizes
 
 
 def _run(options: Options) -> Result:
@@ -88,6 +103,8 @@ def _run(options: Options) -> Result:
     place = settings_from().data_folder
     place.mkdir(parents=True, exist_ok=True)
     machine = machine_facts(place)
+    if machine["load_before"] > _QUIET_LOAD:
+        say(f"Other work runs on this machine (load {machine['load_before']:.1f}); it will disturb the figures.")
     say("Starting PostgreSQL and filling its databases.")
     with (
         tempfile.TemporaryDirectory(dir=place, prefix="bench-files-") as files,

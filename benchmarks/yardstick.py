@@ -117,15 +117,27 @@ def open_accounts(connection: Connection, programme: Programme, *, accounts: int
 
 
 def write_scripts(
-    folder: Path, shapes: Sequence[Shape], programme: Programme, *, accounts: int, day: date
+    folder: Path,
+    shapes: Sequence[Shape],
+    programme: Programme,
+    *,
+    accounts: int,
+    day: date,
+    pipelined: bool = False,
 ) -> RowScripts:
-    """Write one script for each shape into a folder that only this benchmark uses."""
+    """Write one script for each shape into a folder that only this benchmark uses.
+
+    ``pipelined`` sends all statements of a transaction before it waits for the first one's answer.
+    """
     periods = {cap.id: period_of(cap, day, b"") for cap in programme.caps}
     files: list[tuple[Path, int]] = []
     variables: dict[str, str] = {}
     for number, shape in enumerate(shapes):
         path = folder / f"message-{number}.sql"
-        path.write_text(_script(shape, str(number), periods, accounts=accounts, day=day))
+        statements = ["BEGIN;", *_statements(shape, str(number), periods, day), "COMMIT;"]
+        if pipelined:
+            statements = ["\\startpipeline", *statements, "\\endpipeline"]
+        path.write_text("\n".join([*_draws(shape, accounts), *statements, ""]))
         files.append((path, shape.messages))
         variables[f"fields_{number}"] = _json(shape.message["fields"])
         variables[f"detail_{number}"] = _json(shape.decision["detail"])
@@ -133,8 +145,20 @@ def write_scripts(
     return RowScripts(files=tuple(files), variables=variables)
 
 
-def _script(shape: Shape, number: str, periods: Mapping[str, str], *, accounts: int, day: date) -> str:
-    """Return one transaction: one statement a table, in the order in which the processor writes them."""
+def _draws(shape: Shape, accounts: int) -> list[str]:
+    """Return what a client draws before its transaction: the account, and the halves of ids."""
+    return [
+        f"\\set account random(0, {accounts - 1})",
+        f"\\set bucket :account % {BUCKETS}",
+        f"\\set first :account * {_FIRST_HALF}",
+        f"\\set second :account * {_SECOND_HALF}",
+        *(f"\\set {name} random(0, {_LARGEST_DRAW})" for name in ("high", "low")),
+        *(f"\\set trace_{place} random(0, {_LARGEST_DRAW})" for place in range(shape.traces)),
+    ]
+
+
+def _statements(shape: Shape, number: str, periods: Mapping[str, str], day: date) -> list[str]:
+    """Return one statement a table, in the order in which the processor writes them."""
     begun = f"'\\x{id_of_day(day).hex()}'::bytea"
     message_id = _Sql(f"{begun} || int8send(:high::bigint) || substr(int8send(:low::bigint), 4)")
     drawn = {"bucket": _Sql(":bucket"), "account": _ACCOUNT, "message_id": message_id, "purchase_id": message_id}
@@ -153,15 +177,7 @@ def _script(shape: Shape, number: str, periods: Mapping[str, str], *, accounts: 
         _count_up(shape, periods),
         _move_account(shape),
     ]
-    draws = [
-        f"\\set account random(0, {accounts - 1})",
-        f"\\set bucket :account % {BUCKETS}",
-        f"\\set first :account * {_FIRST_HALF}",
-        f"\\set second :account * {_SECOND_HALF}",
-        *(f"\\set {name} random(0, {_LARGEST_DRAW})" for name in ("high", "low")),
-        *(f"\\set trace_{place} random(0, {_LARGEST_DRAW})" for place in range(shape.traces)),
-    ]
-    return "\n".join([*draws, "BEGIN;", *filter(None, statements), "COMMIT;", ""])
+    return [statement for statement in statements if statement]
 
 
 def _insert(table: str, rows: Sequence[Row], drawn: Mapping[str, "_Sql"]) -> str:
