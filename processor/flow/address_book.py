@@ -70,7 +70,9 @@ class AddressBook:
         return addresses
 
     def _new_card(self, bank: str, card: CardReference, snapshot: Snapshot) -> NewCard:
+        """Return the card that opens an account at the bank whose product it is, whichever bank sent the message."""
         account = account_id_of_token(card.token)
+        bank = snapshot.bank_of(card.product) or bank
         programme = snapshot.enrols_in(bank, card.product)
         return NewCard(
             token=card.token,

@@ -189,6 +189,7 @@ class BatchDecider:
             business_dates={
                 bank: business_date(snapshot.calendars[bank], now)
                 for bank in {account.bank for account in accounts.values()}
+                | {entry.message.bank for entry, _ in routed}
                 if bank in snapshot.calendars
             },
             own=set(committing),

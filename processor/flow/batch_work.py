@@ -11,16 +11,16 @@ from datetime import date
 from hashlib import blake2b
 from typing import Any, Final
 
-from processor.core.card import CardReference
 from processor.core.decision import AccountTerms, Award, Decision, Purchase, decide, withdraw
 from processor.core.grant import CounterKey
-from processor.core.message import Direction, MessageKind
+from processor.core.message import CardMessage, Direction, MessageKind
 from processor.core.outcome import Outcome, Reason
 from processor.core.posting import MEMBER_AVAILABLE, MEMBER_PENDING, PROGRAMME_ADJUSTED, Posting, Template, move
 from processor.core.programme import Benefit, LinkMode, Programme
 from processor.core.purchase import Amounts, event_of
 from processor.flow.snapshot import Snapshot
 from processor.flow.submission import Submission, Verdict
+from processor.store.card_file import Adoption
 from processor.store.card_side import AccountRow, BatchWrites, Key, KnownMessage
 from processor.store.directory import CardAddress
 
@@ -76,7 +76,7 @@ class BatchWork:
     counters: dict[Key, dict[CounterKey, int]]
     business_dates: dict[str, date]
     own: set[bytes] = field(default_factory=set)
-    enrolled: dict[CardAddress, tuple[str, str, bool]] = field(default_factory=dict)
+    enrolled: dict[CardAddress, Adoption] = field(default_factory=dict)
     _numbers: dict[bytes, int] = field(default_factory=dict)
 
     def decide(self, submission: Submission, address: CardAddress) -> Verdict:
@@ -93,7 +93,7 @@ class BatchWork:
         if known is None:
             self.writes.add_message(key, account.id, message.bank, message.dialect, message.content, submission.fields)
         if account.provisional:
-            self._enrol(account, address, message.card)
+            self._enrol(account, address, message)
         reason = self._why_park(submission, account)
         decision = None if reason else self._decide_purchase(submission, account)
         if reason is None and decision is None:
@@ -184,19 +184,19 @@ class BatchWork:
             explanation=name,
         )
 
-    def _enrol(self, account: AccountRow, address: CardAddress, card: CardReference | None) -> None:
+    def _enrol(self, account: AccountRow, address: CardAddress, message: CardMessage) -> None:
         """Let an account wait no longer whose card's product enrols by itself now, as it did not when first seen."""
-        product = card.product if card else None
-        programme = self.snapshot.enrols_in(account.bank, product)
+        product = message.card.product if message.card else None
+        programme = self.snapshot.enrols_in(message.bank, product)
         if programme is not None and product is not None:
-            account.programme, account.product = programme, product
+            account.bank, account.programme, account.product = message.bank, programme, product
             account.status, account.provisional = "active", False
-            self.enrolled[address] = (programme, product, True)
+            self.enrolled[address] = Adoption(message.bank, programme, product, leads=True)
 
     def _why_park(self, submission: Submission, account: AccountRow) -> Reason | None:
         if submission.age_days > OLDEST_DAYS and not submission.replay:
             return Reason.TOO_OLD
-        if account.provisional:
+        if account.provisional or account.bank != submission.message.bank:
             return Reason.UNKNOWN_CARD
         if account.programme is None or account.programme not in self.snapshot.programmes:
             return Reason.NO_PROGRAMME

@@ -19,6 +19,7 @@ from processor.flow.replay import replay
 from processor.flow.retry import RacedError, retried
 from processor.flow.snapshot import Snapshot
 from processor.store.card_file import (
+    Adoption,
     CardRow,
     ProfileRow,
     adopt_accounts,
@@ -175,10 +176,14 @@ class CardFileIntake:
         except ValueError:
             return "opened_on and status_from are dates such as 2026-03-31, or empty"
         tokeniser = self.intake.tokeniser(snapshot)
+        card = tokeniser.reference(record.card_number)
+        predecessor = None if before is None else tokeniser.reference(before)
+        if any(snapshot.bank_of(named.product) not in {None, self.bank} for named in (card, predecessor) if named):
+            return "card_number or predecessor_card_number lies in a card range of another bank"
         return _Checked(
             record=record,
-            card=tokeniser.reference(record.card_number),
-            predecessor=None if before is None else tokeniser.reference(before),
+            card=card,
+            predecessor=predecessor,
             programme=programme,
             opened_on=opened_on,
             status_from=status_from,
@@ -204,7 +209,7 @@ class CardFileIntake:
             known = find_cards(cursor, sorted({token for entry in checked for token in _tokens(entry.card)}))
             rows = {row.token: row for entry in checked for row in _card_rows(entry, homes, known, self.bank)}
             keep_cards(cursor, list(rows.values()), max(now, self._started_at or now))
-            adopt_accounts(cursor, _terms(checked, homes), now)
+            adopt_accounts(cursor, _terms(checked, homes, self.bank), now)
             profiles = {homes[entry.record.account_reference]: _profile(entry, homes) for entry in checked}
             keep_profiles(cursor, list(profiles.values()), now)
             led = find_cards(cursor, list(rows))
@@ -302,15 +307,15 @@ def _card_row(entry: _Checked, token: bytes, address: CardAddress, bank: str) ->
     )
 
 
-def _terms(checked: Sequence[_Checked], homes: dict[str, CardAddress]) -> dict[CardAddress, tuple[str, str, bool]]:
-    """Return each account's programme and product, and whether that is a primary card's, whose product leads.
+def _terms(checked: Sequence[_Checked], homes: dict[str, CardAddress], bank: str) -> dict[CardAddress, Adoption]:
+    """Return each account's terms; a primary card's product leads.
 
     Of several primary cards an active one wins, because a replaced card may have been of another product.
     """
-    terms: dict[CardAddress, tuple[str, str, bool]] = {}
+    terms: dict[CardAddress, Adoption] = {}
     for entry in sorted(checked, key=lambda entry: (entry.record.role == "primary", entry.record.status == "active")):
         leads = entry.record.role == "primary"
-        terms[homes[entry.record.account_reference]] = (entry.programme, entry.record.product, leads)
+        terms[homes[entry.record.account_reference]] = Adoption(bank, entry.programme, entry.record.product, leads)
     return terms
 
 

@@ -37,6 +37,11 @@ class Snapshot:
         """Return one revision; revisions count from 1 without gaps."""
         return self.programmes[programme][revision - 1]
 
+    def bank_of(self, product: str | None) -> str | None:
+        """Return the bank whose product this is, None where no programme has such a product."""
+        _, terms = self.products.get(product or "", (None, None))
+        return terms.bank if terms else None
+
     def enrols_in(self, bank: str, product: str | None) -> str | None:
         """Return the programme that a bank's card of this product enrols in by itself, None where it waits."""
         programme, terms = self.products.get(product or "", (None, None))

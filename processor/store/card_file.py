@@ -1,9 +1,9 @@
 """The statements behind a bank's card file: references, cards, profiles, and joining one account to another."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from psycopg2.extras import execute_values
 
@@ -41,6 +41,15 @@ class ProfileRow:
     opened_on: date | None
 
 
+class Adoption(NamedTuple):
+    """The terms of an account that waits no longer; a product that does not lead counts where there is none yet."""
+
+    bank: str
+    programme: str
+    product: str
+    leads: bool
+
+
 # Find the accounts that a bank's references lead to.
 FIND_REFERENCES: Final = """
 SELECT reference, account, bucket FROM account_reference WHERE bank = %(bank)s AND reference = ANY (%(references)s)
@@ -60,11 +69,12 @@ INSERT INTO account (bucket, id, bank, programme, product, status, provisional, 
 VALUES %s ON CONFLICT (bucket, id) DO NOTHING
 """
 
-# Give accounts their programme and product; a provisional one becomes active.
+# Give accounts their programme and product; a provisional one, on which nothing was booked, becomes this bank's.
 ADOPT_ACCOUNTS: Final = """
 UPDATE account t SET programme = k.programme, status = 'active', provisional = false, updated_at = k.now,
+                     bank = CASE WHEN t.provisional THEN k.bank ELSE t.bank END,
                      product = CASE WHEN k.leads OR t.product IS NULL THEN k.product ELSE t.product END
-FROM (VALUES %s) AS k (bucket, id, programme, product, leads, now)
+FROM (VALUES %s) AS k (bucket, id, bank, programme, product, leads, now)
 WHERE t.bucket = k.bucket AND t.id = k.id AND t.superseded_by IS NULL{bucket}
 """
 
@@ -164,11 +174,11 @@ def open_accounts(cursor: Any, bank: str, addresses: Sequence[CardAddress], now:
     return int(cursor.rowcount)
 
 
-def adopt_accounts(cursor: Any, terms: dict[CardAddress, tuple[str, str, bool]], now: datetime) -> None:
-    """Give locked accounts their (programme, product); one that does not lead counts only where there is none yet."""
+def adopt_accounts(cursor: Any, terms: Mapping[CardAddress, Adoption], now: datetime) -> None:
+    """Give locked accounts their terms."""
     if terms:
         rows = [(to.bucket, to.account, *of_account, now) for to, of_account in terms.items()]
-        template = "(%s::smallint, %s::bytea, %s::text, %s::text, %s::boolean, %s::timestamptz)"
+        template = "(%s::smallint, %s::bytea, %s::text, %s::text, %s::text, %s::boolean, %s::timestamptz)"
         statement = on_one_bucket(ADOPT_ACCOUNTS, {to.bucket for to in terms})
         execute_values(cursor, statement, rows, template=template, page_size=len(rows))
 
