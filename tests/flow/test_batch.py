@@ -16,6 +16,7 @@ from processor.core.decision import decide as decide_purely
 from processor.core.outcome import Outcome, Reason
 from processor.core.purchase import Event
 from processor.flow import batch, batch_work
+from processor.flow.card_file import passes_check_digit
 from processor.flow.replay import ReplayResult, replay
 from processor.flow.retry import ATTEMPTS
 from processor.flow.submission import Answer, IncomingMessage
@@ -23,6 +24,7 @@ from processor.store.card_side import lock_accounts, write_batch
 from tests.conftest import Database
 from tests.flow.audit import assert_books_agree, balances, count, rows, said, totals
 from tests.flow.conftest import SKYWAYS, Pipeline, apply_skyways, iso87, make_pipeline
+from tests.flow.test_card_file import record, submit
 
 EARNED: Final = (Outcome.ACCEPTED, Reason.EARNED)
 AGAIN: Final = (Outcome.DUPLICATE, Reason.EARNED)
@@ -454,4 +456,61 @@ def test_workers_beside_each_other_end_as_one_alone(
     assert {Outcome.ACCEPTED: len(messages), Outcome.DUPLICATE: 3 * len(messages)} == dict(outcomes)
     assert [(30 * MILES, 0)] == [totals(pipeline.database)]
     assert {(6 * MILES, 0)} == set(balances(pipeline.database).values())
+    assert_books_agree(pipeline)
+
+
+def test_a_bank_tells_nothing_about_another_banks_cards(pipeline: Pipeline) -> None:
+    """What comes over a bank's link about another bank's card waits, and neither books there nor stands in its way.
+
+    That holds for a card that is known, for one that is not, and for one of a range that no product has yet.
+    """
+    known, unseen, nobodys = "4000000000000002", "4000000000000010", "4999990000000007"
+    pipeline.send(approved(1, pan=known))
+
+    def beta(number: int, pan: str) -> IncomingMessage:
+        return approved(number, bank="beta", dialect="iso87-bcd", pan=pan)
+
+    foreign = pipeline.send(beta(2, known), beta(3, unseen), beta(4, nobodys))
+    own = pipeline.send(approved(5, pan=known), approved(6, pan=unseen))
+    repeated = pipeline.send(beta(2, known))
+
+    unknown = (Outcome.PARKED, Reason.UNKNOWN_CARD)
+    assert [unknown] * 3 == said(foreign)
+    assert [EARNED, EARNED] == said(own)
+    assert [(Outcome.DUPLICATE, Reason.UNKNOWN_CARD)] == said(repeated)
+    assert {("alpha",)} == set(rows(pipeline.database, "SELECT DISTINCT bank FROM posting"))
+    assert (3 * MILES, 0) == totals(pipeline.database)
+    assert ReplayResult(decided=0, still_parked=3) == replay(pipeline.decider, pipeline.intake, None, 10)
+    assert_books_agree(pipeline)
+
+
+def test_a_card_file_takes_over_no_other_banks_cards(pipeline: Pipeline) -> None:
+    """A record about another bank's card range is refused, also as a predecessor; the card's account stays as it is."""
+    pipeline.send(approved(1))
+
+    result = submit(
+        pipeline,
+        record("4000000000000002", "BETA-1", "beta-blue"),
+        record("2223000000000007", "BETA-2", "beta-blue", predecessor="4000000000000002"),
+        bank="beta",
+    )
+
+    assert (0, 2) == (result.taken, result.rejected)
+    assert all("another bank" in problem for _, problem in result.errors)
+    assert [("alpha", "alpha-gold")] == rows(pipeline.database, "SELECT bank, product FROM account")
+
+
+def test_the_bank_that_names_a_card_first_seen_elsewhere_gets_it(pipeline: Pipeline) -> None:
+    """A card of an unknown range that came over the wrong link earns for the bank whose card file names it."""
+    card = "4999990000000007"
+    assert passes_check_digit(card)
+    pipeline.send(approved(1, pan=card, bank="beta", dialect="iso87-bcd"))
+
+    result = submit(pipeline, record(card, "ACC-1", "alpha-gold"))
+    own = pipeline.send(approved(2, pan=card))
+
+    assert (1, 0) == (result.taken, result.messages_decided)
+    assert [EARNED] == said(own)
+    assert [("alpha", "alpha-gold", MILES)] == rows(pipeline.database, "SELECT bank, product, pending FROM account")
+    assert {("alpha",)} == set(rows(pipeline.database, "SELECT DISTINCT bank FROM posting"))
     assert_books_agree(pipeline)

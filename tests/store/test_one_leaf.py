@@ -21,7 +21,7 @@ from processor import store
 from processor.core.decision import Purchase
 from processor.core.outcome import Reason
 from processor.store import card_file, card_side, directory, ledger, operations, parked
-from processor.store.card_file import ProfileRow
+from processor.store.card_file import Adoption, ProfileRow
 from processor.store.card_side import BatchWrites, Key
 from processor.store.directory import CardAddress, NewCard
 from processor.store.embedded import temporary_database
@@ -198,7 +198,9 @@ def run_everything(connection: Connection) -> None:
     directory.open_cards(cursor, new_cards, NOW)
     card_file.open_accounts(cursor, "alpha", addresses, NOW)
     _, accounts = card_side.lock_accounts(cursor, [(BUCKET, one), (BUCKET, two)])
-    card_file.adopt_accounts(cursor, dict.fromkeys(addresses, ("skyways", "alpha-gold", True)), NOW)
+    card_file.adopt_accounts(
+        cursor, dict.fromkeys(addresses, Adoption("alpha", "skyways", "alpha-gold", leads=True)), NOW
+    )
     profiles = [
         ProfileRow(bucket=BUCKET, account=address.account, reference="A-1", member_number="SK1", opened_on=None)
         for address in addresses
