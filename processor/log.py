@@ -17,6 +17,17 @@ def described(error: BaseException) -> dict[str, object]:
     }
 
 
+class StandardErrorLogger:
+    """Writes each line to whatever standard error is at that moment."""
+
+    def msg(self, message: str) -> None:
+        """Write one line at once."""
+        sys.stderr.write(f"{message}\n")
+        sys.stderr.flush()
+
+    debug = info = warning = error = critical = msg
+
+
 def configure_logging(*, level: int = logging.INFO) -> None:
     """Set structlog up for a server process; tracebacks never show locals, which may hold card data."""
     structlog.configure(
@@ -28,6 +39,5 @@ def configure_logging(*, level: int = logging.INFO) -> None:
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=True,
+        logger_factory=lambda *_: StandardErrorLogger(),
     )

@@ -6,14 +6,12 @@ Every test process starts its own server below ``/var/tmp``, so that parallel ru
 import os
 import secrets
 import shutil
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
 import pytest
-import structlog
 from sqlalchemy import Engine
 
 from processor.log import configure_logging
@@ -38,10 +36,6 @@ class Database:
 def logging_as_served() -> None:
     """Log as a server does: one line a message, and never a frame's locals."""
     configure_logging()
-    structlog.configure(
-        cache_logger_on_first_use=False,  # A test may capture what is logged,
-        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),  # and standard error is another one in each.
-    )
 
 
 @pytest.fixture(scope="session")

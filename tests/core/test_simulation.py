@@ -142,9 +142,9 @@ def test_a_final_link_posts_at_once() -> None:
     """A financial message posts where its link says final, and is a promise where it awaits clearing."""
     document = DOCUMENT.replace(
         "        answers: true\n",
-        "        answers: true\n      - {dialect: iso93-ascii, mode: copy, financial: final}\n",
+        "        answers: true\n      - {dialect: ipm93-ebcdic, mode: copy, financial: final}\n",
     )
-    text = lines(eur("financial", "a", "10.00"), eur("financial", "b", "20.00", dialect="iso93-ascii"))
+    text = lines(eur("financial", "a", "10.00"), eur("financial", "b", "20.00", dialect="ipm93-ebcdic"))
     simulated = run(text, compiled(document))
     assert (ClosingBalance(account="anna", pending=5, available=10, discounts={}),) == simulated.balances
 
