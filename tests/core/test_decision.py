@@ -96,6 +96,28 @@ def test_a_full_cap_is_the_reason() -> None:
     assert Reason.UNCHANGED is books.take(ONE, cleared).reason
 
 
+@pytest.mark.parametrize(
+    ("messages", "used", "expected"),
+    [
+        (
+            (
+                authorized("a", usd(110_00), eur(100_00), "grocer"),
+                presented("r", usd(120_00), eur(90_00), place="grocer"),
+            ),
+            0,
+            ["EARNED", "EARNED"],
+        ),
+        ((authorized("a", eur(3_00)),), 250, ["CAP_REACHED"]),
+        ((authorized("a", eur(3_00)), authorized("a", eur(3_00))), 0, ["EARNED", "UNCHANGED"]),
+    ],
+    ids=["one rule rises, another falls", "one rule is cut, another gives nothing", "one rule gives nothing"],
+)
+def test_why_where_rules_differ(messages: tuple[CardMessage, ...], used: int, expected: list[str]) -> None:
+    """What one rule gains is a gain, one rule's cap is a cap, and one rule's unit is a unit."""
+    books = Books(revisions=(FIRST,), used={MONTH: used})
+    assert expected == [books.take(ONE, event).reason.name for event in events(*messages, product="gold")]
+
+
 def test_no_rule_is_the_reason() -> None:
     """Where no rule applies to product and partner, the reason says so."""
     bare = replace(FIRST, rules=(), caps=())
@@ -177,6 +199,12 @@ def test_a_quote_of_a_known_purchase_holds_the_rise_alone() -> None:
     assert {"base": 20} == {award.rule: award.pending_change for award in decision.awards}
     assert {MONTH: 20, ("yearly", "2026"): 20} == decision.reserve
     assert (50, 50) == (decision.purchase.grants[0].granted, books.miles()[0])
+
+
+def test_a_quote_holds_the_first_unit() -> None:
+    """Where nothing was counted yet, one unit is held as well."""
+    decision = Books(revisions=(FIRST,)).take(ONE, *events(requested("a", eur(2_00))), quote=True)
+    assert {MONTH: 1, ("yearly", "2026"): 1} == decision.reserve
 
 
 def test_a_quote_sees_what_other_quotes_hold() -> None:

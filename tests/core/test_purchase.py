@@ -85,6 +85,28 @@ def test_what_a_message_does(
     assert effect == effect_of(said, meaning)
 
 
+def test_stored_numbers_never_change() -> None:
+    """Purchases keep effects and kinds by these numbers, and the kinds' order says which message is the later."""
+    assert {
+        "NONE": 0,
+        "REQUESTED": 1,
+        "AUTHORIZED": 2,
+        "FINAL": 3,
+        "CLEARED": 4,
+        "REVERSED": 5,
+        "UNCLEARED": 6,
+        "DECLINED": 7,
+    } == {effect.name: effect.value for effect in Effect}
+    assert {
+        "NETWORK_MANAGEMENT": 0,
+        "AUTHORIZATION": 10,
+        "FINANCIAL": 20,
+        "PRESENTMENT": 30,
+        "REVERSAL": 40,
+        "PRESENTMENT_REVERSAL": 50,
+    } == {kind.name: kind.value for kind in MessageKind}
+
+
 @pytest.mark.parametrize("direction", [RESPONSE, ADVICE_RESPONSE])
 def test_a_reversal_answered_without_its_original_does_nothing(direction: Direction) -> None:
     """An answer that names no original cannot say what it took back; its request did."""
