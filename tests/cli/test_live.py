@@ -97,6 +97,11 @@ def answers(house: House) -> list[dict[str, Any]]:
     return [orjson.loads(line) for line in target.read_bytes().splitlines()]
 
 
+@pytest.fixture(autouse=True)
+def handed_in(answers: list[dict[str, Any]]) -> None:
+    """Let every test find the history there, whichever test of this file a process runs first."""
+
+
 def test_a_programme_is_applied_once(house: House, answers: list[dict[str, Any]]) -> None:
     """Applying the same document again changes nothing; list and show name its revision."""
     again = house.json("programme", "apply", PROGRAMME)
