@@ -33,7 +33,7 @@ from tests.core.strategies import (
     purchase_id,
 )
 
-LAW: Final = settings(max_examples=80, deadline=None)
+LAW: Final = settings(max_examples=60, deadline=None)
 RANDOM: Final = st.randoms(use_true_random=False)
 _MODES: Final = {
     Rounding.UP: ROUND_UP,
