@@ -27,6 +27,7 @@ pytestmark = pytest.mark.xdist_group("cli-live")
 
 NOW = datetime(TODAY.year, TODAY.month, TODAY.day, 10, 0, tzinfo=UTC)
 PROGRAMME = str(Path(__file__).parent.parent.parent / "examples" / "skyways" / "programme.yaml")
+SETTLE = ("settle", "--programme", "skyways", "--bank", "alpha", "--date", f"{TODAY}")
 CYCLE = f"programmes/skyways/banks/alpha/cycles/{TODAY}"
 
 
@@ -97,8 +98,24 @@ def answers(house: House) -> list[dict[str, Any]]:
     return [orjson.loads(line) for line in target.read_bytes().splitlines()]
 
 
+@pytest.fixture(scope="module")
+def cleared(house: House, answers: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Hand in every clearing file once, and return what became of each."""
+    return [
+        house.json("clearing", "submit", str(file), "--bank", bank)
+        for bank, files in house.traffic.clearing.items()
+        for file in files
+    ]
+
+
+@pytest.fixture(scope="module")
+def closed(house: House, cleared: list[dict[str, Any]]) -> Any:
+    """Close the business date once."""
+    return house.json(*SETTLE)
+
+
 @pytest.fixture(autouse=True)
-def handed_in(answers: list[dict[str, Any]]) -> None:
+def handed_in(cleared: list[dict[str, Any]]) -> None:
     """Let every test find the history there, whichever test of this file a process runs first."""
 
 
@@ -148,12 +165,9 @@ def test_sending_again_changes_nothing(house: House, answers: list[dict[str, Any
     assert before == house.ledger()
 
 
-def test_clearing_files_are_taken_once(house: House, answers: list[dict[str, Any]]) -> None:
+def test_clearing_files_are_taken_once(house: House, cleared: list[dict[str, Any]]) -> None:
     """Every clearing file is taken; the same one again is a duplicate; a broken one is refused whole."""
-    for bank, files in house.traffic.clearing.items():
-        for file in files:
-            response = house.json("clearing", "submit", str(file), "--bank", bank)
-            assert (True, False) == (response["file"]["complete"], response["duplicate"])
+    assert {(True, False)} == {(response["file"]["complete"], response["duplicate"]) for response in cleared}
     first = house.traffic.clearing["alpha"][0]
     before = house.ledger()
     assert house.json("clearing", "submit", str(first), "--bank", "alpha")["duplicate"]
@@ -259,22 +273,21 @@ def test_the_status_counts_the_worker(house: House, answers: list[dict[str, Any]
     assert "Workers" in house.call("status")
 
 
-def test_a_business_date_is_closed_once(house: House) -> None:
+def test_a_business_date_is_closed_once(house: House, closed: Any) -> None:
     """Closing a date shows positions that add up to zero, and closing it again gives the same files."""
-    settle = ("settle", "--programme", "skyways", "--bank", "alpha", "--date", f"{TODAY}")
-    first = house.json(*settle)
+    first = closed
     sums: dict[str, int] = {}
     for position in first["cycle"]["positions"]:
         sums[position["currency"]] = sums.get(position["currency"], 0) + position["net_minor"]
     assert {0} == set(sums.values())
-    again = house.json(*settle)
+    again = house.json(*SETTLE)
     assert (False, True) == (first["already_closed"], again["already_closed"])
     assert first["files"] == again["files"]
-    assert "Net positions" in house.call(*settle)
+    assert "Net positions" in house.call(*SETTLE)
     house.call("settle", "--programme", "skyways", "--bank", "alpha", "--date", "2027-01-04", code=1)
 
 
-def test_cycles_and_files_are_listed(house: House) -> None:
+def test_cycles_and_files_are_listed(house: House, closed: Any) -> None:
     """Cycles and files are found by name."""
     assert [CYCLE] == [cycle["name"] for cycle in house.json("cycles", "list", "--bank", "alpha")]
     assert house.json("cycles", "show", CYCLE)["obligations"]
@@ -284,7 +297,7 @@ def test_cycles_and_files_are_listed(house: House) -> None:
     house.call("cycles", "show", CYCLE.replace("alpha", "gamma"), code=1)
 
 
-def test_files_are_fetched_and_never_overwritten(house: House, tmp_path: Path) -> None:
+def test_files_are_fetched_and_never_overwritten(house: House, closed: Any, tmp_path: Path) -> None:
     """All files of a cycle arrive with the bytes their SHA-256 states; another file of the name is left alone."""
     files = house.json("files", "download", CYCLE, "--to", str(tmp_path))
     assert house.json("files", "list", CYCLE) == [
