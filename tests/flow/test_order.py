@@ -20,18 +20,21 @@ import structlog
 
 from examples.traffic.clearing import clearing_file
 from examples.traffic.generate import Traffic, tell
-from examples.traffic.portfolio import full_card_file, later_card_file
+from examples.traffic.host import replacement_amounts
+from examples.traffic.portfolio import card_number, full_card_file, later_card_file
 from examples.traffic.scene import Presentment, TrafficMessage
-from examples.traffic.skyways import CLEARING_DIALECT
+from examples.traffic.skyways import CLEARING_DIALECT, product_of
 from processor.core.card import Pan
+from processor.core.programme import Enrolment
 from processor.flow.card_file import CardFileIntake, CardFileRecord
 from processor.flow.clearing import take_clearing_file
-from processor.flow.submission import IncomingMessage
+from processor.flow.submission import IncomingMessage, Submission
 from processor.store.embedded import create_database, drop_database
 from processor.store.engine import connect
+from processor.wire.encode import encode_message
 from tests.conftest import Database
 from tests.flow.audit import assert_books_agree, award_sums, balances, count, ledger_sums, purchases, rows
-from tests.flow.conftest import NOW, SKYWAYS, Pipeline, apply_skyways, make_pipeline
+from tests.flow.conftest import DIALECTS, NOW, SKYWAYS, Pipeline, apply_skyways, iso87, make_pipeline
 
 TODAY: Final = date(2026, 11, 20)
 SEEDS: Final = (1, 2, 3, 5, 8)
@@ -220,3 +223,102 @@ def test_workers_and_desks_beside_each_other_end_alike(fresh: Callable[[], Any],
 
     for name in alone:
         assert alone[name] == beside[name], name
+
+
+CHAINED: Final = {"retrieval_reference": "R00000000001"}
+APPROVED: Final = {"approval_code": "APPR01"}
+
+
+def knot(bank: str, card: str, place: int) -> list[IncomingMessage | bytes]:
+    """Build one purchase whose messages are tied to each other by one reference each, so that no two share them all.
+
+    Two decisions and an increment of one trace differ in their amounts, and so do two partial reversals: which of them
+    counts must not be told by their arrival.
+    The two clearing records come as bytes.
+    """
+    dialect = "iso87-ascii" if bank == "alpha" else "iso87-bcd"
+    original = f"0100{place * 10 + 1:06d}1119110000{'12345678':0>11}{'0':0>11}"
+
+    def message(mti: str, number: int, time: str, minor: int, **fields: str) -> IncomingMessage:
+        values = {"pan": card, "amount": str(minor), "currency": "840", "local_date": "1119", "acceptor": "KNOT"}
+        values |= {"trace_number": f"{place * 10 + number:06d}", "transmission_date_time": f"1119{time}"}
+        values["retrieval_reference"] = ""
+        return iso87(mti, bank=bank, dialect=dialect, **{**values, **fields})
+
+    def presentment(part: str, minor: int, **fields: str) -> bytes:
+        values = {
+            "pan": card,
+            "processing_code": "000000",
+            "amount": str(minor),
+            "local_date_time": "261119110000",
+            "function_code": "200",
+            "mcc": "5411",
+            "acquirer_reference": f"7123456{place:016d}",
+            "acquirer": "12345678",
+            "acceptor": "KNOT",
+            "currency": "840",
+            "clearing_part": part,
+        }
+        return encode_message(DIALECTS[CLEARING_DIALECT], "1240", values | fields)
+
+    return [
+        message("0110", 1, "110000", 10_000, response_code="00"),
+        message("0120", 1, "110000", 12_000, response_code="00"),
+        message("0120", 5, "110300", 15_000, response_code="00", original_data=original, **CHAINED),
+        message("0420", 3, "110500", 15_000, original_data=original, replacement_amounts=replacement_amounts(9_000)),
+        message("0420", 4, "110600", 15_000, original_data=original, replacement_amounts=replacement_amounts(7_000)),
+        message("0100", 8, "110700", 7_000, **CHAINED, **APPROVED),
+        presentment("0103", 3_000, **CHAINED),
+        presentment("0203", 2_500, **APPROVED),
+    ]
+
+
+@pytest.mark.parametrize("bank", ["alpha", "beta"])
+def test_a_knot_unties_alike_from_every_end(fresh: Callable[[], Any], bank: str) -> None:
+    """The same tangled purchase of thirty cards, told to each in another order, is one purchase with the same result.
+
+    Whatever arrives first begins purchases that later turn out to be one; those give everything back and merge.
+    """
+    cards = [card_number(product_of(bank, Enrolment.AUTOMATIC), 700 + number).clear() for number in range(30)]
+    random = Random(bank)
+    with fresh() as pipeline:
+        for place, card in enumerate(cards):
+            items = knot(bank, card, place)
+            _tell_knot(pipeline, bank, random.sample(items, len(items)), together=random.random() < 0.5)
+        assert_books_agree(pipeline)
+        assert 0 == count(pipeline.database, "message_conflict")
+        merged = count(pipeline.database, "purchase", "state ->> 'merged_into' IS NOT NULL")
+        whole = {
+            (seen.occurred_on, seen.partner, seen.grants, seen.charges, len(seen.messages))
+            for seen in purchases(pipeline.database)
+        }
+        accounts = len(balances(pipeline.database))
+        held = set(balances(pipeline.database).values())
+        ledgers = ledger_sums(pipeline.database)
+
+    assert merged > len(cards) // 2, "many orders begin several purchases"
+    assert len(cards) == accounts
+    assert 1 == len(held) == len(whole)
+    assert [8] == [messages for *_, messages in whole]
+    ((pending, available),) = held
+    assert (46 - 37, 37) == (pending, available), "70.00 USD remain, of which 55.00 have cleared"
+    assert 1 == len({amount for (_, ledger, _), amount in ledgers.items() if ledger == f"party/{bank}/settlement"})
+
+
+def _tell_knot(pipeline: Pipeline, bank: str, items: list[IncomingMessage | bytes], *, together: bool) -> None:
+    """Tell a knot one by one, or with the messages between two clearing records in one frame."""
+    frame: list[IncomingMessage] = []
+    snapshot = pipeline.snapshots.current
+    for number, item in enumerate(items):
+        if isinstance(item, IncomingMessage):
+            frame.append(item)
+        if frame and not (together and isinstance(item, IncomingMessage) and number + 1 < len(items)):
+            pipeline.send(*frame)
+            frame = []
+        if isinstance(item, bytes):
+            dialect = DIALECTS[CLEARING_DIALECT]
+            read = pipeline.intake.read_record(
+                item, snapshot, pipeline.now, bank=bank, dialect=dialect, file_id="KNOTS", number=2
+            )
+            assert isinstance(read, Submission)
+            pipeline.decider.decide([read])
