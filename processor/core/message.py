@@ -16,11 +16,32 @@ class MessageKind(IntEnum):
     """What a message does to a purchase; the number orders messages of one transmission time, never by arrival."""
 
     NETWORK_MANAGEMENT = 0
+    ADMINISTRATIVE = 5
+    """Text, retrieval requests and other records that move no money of a purchase (ISO 8583:1993 class 6)."""
     AUTHORIZATION = 10
     FINANCIAL = 20
     PRESENTMENT = 30
+    """A first presentment (function code 200), also in several parts."""
+    CHARGEBACK = 31
+    """A first chargeback: the issuer takes back all (450) or part (453) of a presentment."""
+    SECOND_PRESENTMENT = 32
+    """The acquirer presents again what was charged back: all (205) or part (282)."""
+    ARBITRATION_CHARGEBACK = 33
+    """The issuer takes back what was presented again: all (451) or part (454)."""
+    FEE_COLLECTION = 34
+    """A fee between the parties (1740); it earns nothing."""
     REVERSAL = 40
     PRESENTMENT_REVERSAL = 50
+    CHARGEBACK_REVERSAL = 51
+    SECOND_PRESENTMENT_REVERSAL = 52
+    ARBITRATION_CHARGEBACK_REVERSAL = 53
+    FEE_COLLECTION_REVERSAL = 54
+    EXPIRY = 60
+    """Made by the processor: authorizations sent up to its time that have not cleared are no longer awaited."""
+    LINK_CONFIRMED = 70
+    """Made by operations: the two messages it refers to are of one purchase."""
+    LINK_BROKEN = 71
+    """Made by operations: the two messages it refers to are not of one purchase."""
 
 
 class Direction(IntEnum):
@@ -46,6 +67,10 @@ class CardMessage:
     names the message this one refers to, in the same form, None where it refers to none.
     ``clearing_part`` is (sequence, count) of a presentment in several parts.
     ``credit`` is true where the processing code pays the holder (ISO 8583 processing codes 20-29: refunds).
+    ``estimated`` is true for an authorization of an estimated amount (hotel, fuel pump), which promises nothing until
+    it clears; ``supersedes`` for one that takes the place of what was authorized before it in its purchase
+    (ISO 8583:1993 function codes 102 and 103).
+    ``refers_to`` holds the ids of messages of the same account that an event of operations or the processor is about.
     ``oddities`` lists what was odd in fields the decision does not need.
     """
 
@@ -85,4 +110,8 @@ class CardMessage:
     clearing_file: str = ""
     record_number: int | None = None
     clearing_part: tuple[int, int] | None = None
+    message_reason: str = ""
+    estimated: bool = False
+    supersedes: bool = False
+    refers_to: tuple[bytes, ...] = ()
     oddities: tuple[str, ...] = ()

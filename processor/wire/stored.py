@@ -33,8 +33,10 @@ _TEXTS: Final = (
     "function_code",
     "acquirer_reference",
     "clearing_file",
+    "message_reason",
 )
-_OMITTED_WHEN_FALSE: Final = (*_TEXTS, "credit", "oddities")
+_FLAGS: Final = ("credit", "estimated", "supersedes")
+_OMITTED_WHEN_FALSE: Final = (*_TEXTS, *_FLAGS, "oddities")
 _OMITTED_WHEN_NONE: Final = ("local_date", "original_trace", "record_number", "clearing_part")
 _AMOUNTS: Final = ("amount", "billing", "replacement", "replacement_billing")
 
@@ -67,6 +69,8 @@ def message_to_json(message: CardMessage) -> bytes:
         value = getattr(message, name)
         if value is not None:
             stored[name] = value
+    if message.refers_to:
+        stored["refers_to"] = [message_id.hex() for message_id in message.refers_to]
     return orjson.dumps(stored)
 
 
@@ -93,6 +97,9 @@ def message_from_json(data: bytes | str) -> CardMessage:
         card=_card(stored.get("card")),
         transmitted_at=datetime.fromisoformat(stored["transmitted_at"]),
         credit=stored.get("credit", False),
+        estimated=stored.get("estimated", False),
+        supersedes=stored.get("supersedes", False),
+        refers_to=tuple(bytes.fromhex(message_id) for message_id in stored.get("refers_to", ())),
         original_trace=stored.get("original_trace"),
         record_number=stored.get("record_number"),
         oddities=tuple(stored.get("oddities", ())),
