@@ -7,11 +7,13 @@ give the same entitlement at any time and in any order.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from processor.core.event import Event
+from processor.core.lifecycle import Effect
 from processor.core.merchant_match import match_merchant
 from processor.core.money import divide
 from processor.core.outcome import Reason
 from processor.core.programme import Benefit, Partner, Programme, Rule
-from processor.core.purchase import Effect, Event, Folded
+from processor.core.purchase import Folded
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,11 +9,13 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 
 from processor.core.accrual import Entitled, by_rule_and_unit, entitle
+from processor.core.event import Event
 from processor.core.grant import CounterKey, Grant, regrant, release
+from processor.core.lifecycle import Effect
 from processor.core.outcome import Reason
 from processor.core.posting import ChargeKey, Posting, charge_postings, charges_due, funder_party, miles_postings
 from processor.core.programme import Benefit, Partner, Programme, Rule
-from processor.core.purchase import Effect, Event, Folded, fold
+from processor.core.purchase import Folded, Placed, fold
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +25,10 @@ class Purchase:
     ``revision`` is that it was last decided under, None before; ``occurred_on`` is the local date
     whose periods its grants count in.
     ``merged_into`` names the purchase that took over its events, None while it stands for itself.
+    Where a family of linked messages is more than one purchase, ``head`` names the one that its traces lead to, None
+    for that one itself, whose ``siblings`` are all others; ``parted`` is true for one that parted from another.
+    ``refunded`` are parts of refunds without a reference that count against this purchase, ``placed`` the parts of this
+    one's refunds that count against others.
     """
 
     id: bytes
@@ -33,6 +39,11 @@ class Purchase:
     grants: tuple[Grant, ...] = ()
     charges: Mapping[ChargeKey, int] = field(default_factory=dict)
     merged_into: bytes | None = None
+    head: bytes | None = None
+    siblings: tuple[bytes, ...] = ()
+    parted: bool = False
+    refunded: tuple[Placed, ...] = ()
+    placed: tuple[Placed, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,15 +121,32 @@ def decide(purchase: Purchase, event: Event, terms: AccountTerms, *, quote: bool
 
     ``quote`` is true for a request on an inline link: it is computed as if approved, and books nothing.
     """
-    folded = fold((*purchase.events, event), as_if_approved=quote)
-    moment = folded.anchor or event
-    programme = terms.programme_at(moment.at)
+    with_event = replace(purchase, events=(*purchase.events, event))
+    folded = _folded(with_event, as_if_approved=quote)
+    programme = terms.programme_at((folded.anchor or event).at)
     if programme is None:
         return None
     entitled = entitle(programme, folded)
     if quote:
-        return _quote(purchase, event, programme, entitled, folded, terms)
-    return _book(purchase, event, programme, entitled, folded, terms)
+        return _quote(with_event, event, programme, entitled, folded, terms)
+    return _book(with_event, event, programme, entitled, folded, terms)
+
+
+def decide_again(purchase: Purchase, terms: AccountTerms) -> Decision | None:
+    """Return what changes in a purchase because its events, or the refunds that count against it, have changed.
+
+    None where no programme was in force then.
+    """
+    folded = _folded(purchase)
+    moment = folded.anchor or purchase.events[-1]
+    programme = terms.programme_at(moment.at)
+    if programme is None:
+        return None
+    return _book(purchase, moment, programme, entitle(programme, folded), folded, terms)
+
+
+def _folded(purchase: Purchase, *, as_if_approved: bool = False) -> Folded:
+    return fold(purchase.events, as_if_approved=as_if_approved, refunded=purchase.refunded, placed=purchase.placed)
 
 
 def withdraw(purchase: Purchase, survivor: bytes, terms: AccountTerms) -> Withdrawal:
@@ -126,7 +154,7 @@ def withdraw(purchase: Purchase, survivor: bytes, terms: AccountTerms) -> Withdr
 
     The counters are given back; the survivor then asks them anew.
     """
-    empty = Purchase(id=purchase.id, merged_into=survivor)
+    empty = Purchase(id=purchase.id, merged_into=survivor, parted=purchase.parted)
     if purchase.revision is None or purchase.occurred_on is None:
         return Withdrawal(purchase=empty, programme=None, partner=None, awards=(), postings=())
     programme = terms.revision_of(purchase.revision)
@@ -241,9 +269,8 @@ def _book(
         reason=_reason(event, entitled, considered, awards),
         programme=programme,
         partner=entitled.partner,
-        purchase=Purchase(
-            id=purchase.id,
-            events=(*purchase.events, event),
+        purchase=replace(
+            purchase,
             revision=programme.revision,
             occurred_on=occurred_on,
             partner=partner,
@@ -289,7 +316,7 @@ def _quote(
         reason=Reason.QUOTED,
         programme=programme,
         partner=entitled.partner,
-        purchase=replace(purchase, events=(*purchase.events, event)),
+        purchase=purchase,
         folded=folded,
         awards=tuple(award for award in considered if award.pending_change or award.available_change),
         considered=considered,

@@ -11,13 +11,13 @@ from hashlib import blake2b
 from typing import Any, Final
 
 from processor.core.decision import AccountTerms, Award, Purchase, decide
+from processor.core.event import event_of
 from processor.core.grant import CounterKey
 from processor.core.located_document import DocumentError
 from processor.core.message import CardMessage, Direction, MessageKind
 from processor.core.outcome import Reason
 from processor.core.posting import MEMBER_AVAILABLE, MEMBER_PENDING, Posting, party_of
 from processor.core.programme import Benefit, Link, Programme
-from processor.core.purchase import event_of
 from processor.core.transaction_file import Transaction, TransactionType, read_transactions
 
 APPROVED: Final = "00"

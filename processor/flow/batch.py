@@ -32,8 +32,8 @@ from processor.store.card_side import (
     BatchWrites,
     Key,
     load_counters,
+    load_families,
     load_known,
-    load_purchases,
     load_traces,
     lock_accounts,
     write_batch,
@@ -173,10 +173,14 @@ class BatchDecider:
         committing: set[bytes],
     ) -> BatchWork:
         """Look up, under the lock, what is known of the messages, their purchases and their limits."""
-        known = load_known(cursor, list({(to.bucket, entry.message.message_id) for entry, to in routed}))
+        asked = {(to.bucket, entry.message.message_id) for entry, to in routed}
+        named = {(to.bucket, about) for entry, to in routed for about in entry.message.refers_to}
+        known = load_known(cursor, list(asked | named))
         trace_keys: set[TraceKey] = {(to.bucket, to.account, trace) for entry, to in routed for trace in entry.traces}
         traces = load_traces(cursor, list(trace_keys)) if trace_keys else {}
-        purchases = load_purchases(cursor, list({(bucket, found) for (bucket, _, _), found in traces.items()}))
+        wanted = {(bucket, found) for (bucket, _, _), found in traces.items()}
+        wanted |= {(key[0], known[key].purchase_id or b"") for key in named if key in known}
+        purchases = load_families(cursor, wanted)
         periods = periods_of(routed, purchases, snapshot)
         return BatchWork(
             snapshot=snapshot,

@@ -5,19 +5,30 @@ end.
 It never touches the database.
 """
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date
 from hashlib import blake2b
 from typing import Any, Final
 
-from processor.core.decision import AccountTerms, Award, Decision, Purchase, decide, withdraw
+from processor.core.decision import (
+    AccountTerms,
+    Award,
+    Decision,
+    Purchase,
+    Withdrawal,
+    decide,
+    decide_again,
+    withdraw,
+)
+from processor.core.event import event_of
+from processor.core.family import Regrouped, regroup
 from processor.core.grant import CounterKey
 from processor.core.message import CardMessage, Direction, MessageKind
 from processor.core.outcome import Outcome, Reason
 from processor.core.posting import MEMBER_AVAILABLE, MEMBER_PENDING, PROGRAMME_ADJUSTED, Posting, Template, move
 from processor.core.programme import Benefit, LinkMode, Programme
-from processor.core.purchase import Amounts, event_of
+from processor.core.purchase import Amounts
 from processor.flow.snapshot import Snapshot
 from processor.flow.submission import Submission, Verdict
 from processor.store.card_file import Adoption
@@ -50,6 +61,16 @@ def _purchase_id(submission: Submission, account: AccountRow) -> bytes:
         return message_id
     moved = blake2b(account.id + message_id, digest_size=13, person=b"cobrand-moved").digest()
     return message_id[:3] + moved
+
+
+def is_asked(submission: Submission) -> bool:
+    """Tell whether a host asks, on an inline link, what a purchase would earn before it decides."""
+    message = submission.message
+    return (
+        submission.link.mode is LinkMode.INLINE
+        and message.direction is Direction.REQUEST
+        and message.kind in {MessageKind.AUTHORIZATION, MessageKind.FINANCIAL}
+    )
 
 
 def explanation_name(account: bytes, message_id: bytes, attempt: int) -> str:
@@ -129,18 +150,8 @@ class BatchWork:
             terms = self._terms(account, {purchase_id}, dict(used))
             withdrawal = withdraw(purchase, survivor, terms)
             self._store_counters(account, used, terms.used)
-            self._store_purchase(account, withdrawal.purchase)
             self._numbers[purchase_id] = NUMBERS_OF_A_JOIN
-            if withdrawal.programme is not None:
-                self._book(
-                    purchase_id,
-                    account,
-                    purchase_id,
-                    withdrawal.programme,
-                    withdrawal.partner,
-                    withdrawal.awards,
-                    withdrawal.postings,
-                )
+            self._withdraw(account, withdrawal, purchase_id)
 
     def move_adjusted(self, gone: AccountRow, taker: AccountRow, join_id: bytes) -> int:
         """Move what an emptied account still has, which only adjustments gave it, and return how many miles that is.
@@ -238,61 +249,93 @@ class BatchWork:
         return Verdict(outcome=outcome, reason=reason, detail=detail, explanation=name)
 
     def _decide_purchase(self, submission: Submission, account: AccountRow) -> Decision | None:
-        """Find or merge the purchase, decide the message in it, and bring the working state up to date.
+        """Find the message's family, decide what it changes there, and bring the working state up to date.
 
-        A request that merges purchases is no quote: what they were granted is taken back and must be granted afresh.
+        A request that merges or parts purchases is no quote: what they were granted must be granted afresh.
         None, with nothing changed, where no programme was in force.
         """
-        message = submission.message
         keys: list[TraceKey] = [(account.bucket, account.id, trace) for trace in submission.traces]
-        found = sorted({self.traces[key] for key in keys if key in self.traces})
-        purchase_id = found[0] if found else _purchase_id(submission, account)
-        purchase = self.purchases.get((account.bucket, purchase_id), Purchase(id=purchase_id))
-        others = [self.purchases[account.bucket, other] for other in found[1:]]
-        event = event_of(message, submission.link, account.product or "")
-        quote = (
-            not others
-            and submission.link.mode is LinkMode.INLINE
-            and message.direction is Direction.REQUEST
-            and message.kind in {MessageKind.AUTHORIZATION, MessageKind.FINANCIAL}
-        )
+        family = self._family(account, submission.message, keys)
+        event = event_of(submission.message, submission.link, account.product or "", submission.surviving)
+        regrouped = regroup(family, event, _purchase_id(submission, account))
+        quote = regrouped.is_plain and is_asked(submission)
         used = self.counters.setdefault((account.bucket, account.id), {})
-        own = {purchase_id, *found}
+        own = {regrouped.own.id, *(purchase.id for purchase in family)}
         terms = self._terms(account, own, dict(used))
-        withdrawn = [withdraw(other, purchase_id, terms) for other in others]
-        for other in others:
-            purchase = replace(purchase, events=(*purchase.events, *other.events))
-        decision = decide(purchase, event, terms, quote=quote)
-        if decision is None:
+        withdrawn = [withdraw(purchase, regrouped.head, terms) for purchase in regrouped.gone]
+        others = [decide_again(purchase, terms) for purchase in regrouped.changed]
+        decision = decide(regrouped.own, event, terms, quote=quote)
+        if decision is None or None in others:
             return None
+        self._link(account, family, regrouped, keys)
         for withdrawal in withdrawn:
-            self._store_purchase(account, withdrawal.purchase)
-            self._move_traces(account, withdrawal.purchase.id, purchase_id)
-            if withdrawal.programme is not None:
-                self._book(
-                    message.message_id,
-                    account,
-                    withdrawal.purchase.id,
-                    withdrawal.programme,
-                    withdrawal.partner,
-                    withdrawal.awards,
-                    withdrawal.postings,
-                )
+            self._withdraw(account, withdrawal, submission.message.message_id)
+        for other in filter(None, others):
+            self._take_decision(account, other, submission.message.message_id)
         self._store_counters(account, used, terms.used)
-        self._store_purchase(account, decision.purchase)
-        self._store_traces(keys, purchase_id)
         self._reserve(account, decision, own, quote_seconds=submission.link.quote_seconds if quote else 0)
-        if not quote:
-            self._book(
-                message.message_id,
-                account,
-                purchase_id,
-                decision.programme,
-                decision.purchase.partner,
-                decision.awards,
-                decision.postings,
-            )
+        if quote:
+            self._store_purchase(account, decision.purchase)
+        else:
+            self._take_decision(account, decision, submission.message.message_id)
         return decision
+
+    def _family(self, account: AccountRow, message: CardMessage, keys: Sequence[TraceKey]) -> list[Purchase]:
+        """Return the purchases of the families that a message's traces, or the messages it is about, lead to."""
+        heads = {self._head(account.bucket, self.traces[key]) for key in keys if key in self.traces}
+        for named in message.refers_to:
+            known = self.known.get((account.bucket, named))
+            if known is not None and (account.bucket, known.purchase_id) in self.purchases:
+                heads.add(self._head(account.bucket, known.purchase_id or b""))
+        ids = {found for head in heads for found in (head, *self.purchases[account.bucket, head].siblings)}
+        return [self.purchases[account.bucket, found] for found in sorted(ids)]
+
+    def _head(self, bucket: int, purchase_id: bytes) -> bytes:
+        """Return the purchase that a family's traces lead to, from any purchase of it."""
+        purchase = self.purchases[bucket, purchase_id]
+        while purchase.merged_into is not None:
+            purchase = self.purchases[bucket, purchase.merged_into]
+        return purchase.head or purchase.id
+
+    def _link(
+        self, account: AccountRow, family: Sequence[Purchase], regrouped: Regrouped, keys: list[TraceKey]
+    ) -> None:
+        """Let all traces of a family lead to its head, and store the purchases whose events did not change."""
+        for purchase in family:
+            led = purchase.head is None and purchase.merged_into is None
+            if led and purchase.id != regrouped.head:
+                self._move_traces(account, purchase.id, regrouped.head)
+        for purchase in regrouped.kept:
+            if purchase is not self.purchases.get((account.bucket, purchase.id)):
+                self._store_purchase(account, purchase)
+        self._store_traces(keys, regrouped.head)
+
+    def _withdraw(self, account: AccountRow, withdrawal: Withdrawal, cause: bytes) -> None:
+        """Store that a purchase has given everything back, and book it."""
+        self._store_purchase(account, withdrawal.purchase)
+        if withdrawal.programme is not None:
+            self._book(
+                cause,
+                account,
+                withdrawal.purchase.id,
+                withdrawal.programme,
+                withdrawal.partner,
+                withdrawal.awards,
+                withdrawal.postings,
+            )
+
+    def _take_decision(self, account: AccountRow, decision: Decision, cause: bytes) -> None:
+        """Store what a decision leaves of its purchase, and book what it changes."""
+        self._store_purchase(account, decision.purchase)
+        self._book(
+            cause,
+            account,
+            decision.purchase.id,
+            decision.programme,
+            decision.purchase.partner,
+            decision.awards,
+            decision.postings,
+        )
 
     def _terms(self, account: AccountRow, own: Collection[bytes], used: dict[CounterKey, int]) -> AccountTerms:
         """Return an account's terms; what quotes of the purchases in ``own`` hold is theirs to be granted."""

@@ -78,6 +78,7 @@ class Intake:
             link=link,
             traces=trace_hashes(message, dialect.links),
             age_days=days_old(message, now),
+            surviving=dialect.links,
             decoded=decoded,
             raw=incoming.iso8583,
         )
@@ -110,19 +111,21 @@ class Intake:
             link=clearing_link(bank, dialect.name),
             traces=trace_hashes(message, dialect.links),
             age_days=days_old(message, now),
+            surviving=dialect.links,
         )
 
     def read_stored(self, fields: bytes | str, snapshot: Snapshot, now: datetime) -> Submission:
         """Build the submission of a parked message again from its stored fields."""
         message = message_from_json(fields)
-        dialect = self.dialects[message.dialect]
+        surviving = self.dialects[message.dialect].links if message.dialect else ()
         link = snapshot.links.get((message.bank, message.dialect)) or clearing_link(message.bank, message.dialect)
         return Submission(
             message=message,
             fields=fields.encode() if isinstance(fields, str) else fields,
             link=link,
-            traces=trace_hashes(message, dialect.links),
+            traces=trace_hashes(message, surviving),
             age_days=days_old(message, now),
+            surviving=surviving,
             replay=True,
         )
 

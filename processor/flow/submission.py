@@ -24,7 +24,8 @@ class IncomingMessage:
 class Submission:
     """A decoded message on its way to a decision.
 
-    ``traces`` are the hashes it shares with the other messages of its purchase.
+    ``traces`` are the hashes it shares with the other messages of its purchase, ``surviving`` the references that its
+    dialect says survive to clearing.
     ``fields`` is the message as it is stored; ``decoded`` is what an ISO 8583 answer is made from, None in a replay and
     for clearing records.
     ``replay`` is true for a parked message that is decided again; ``moved`` for one whose account was joined to
@@ -36,6 +37,7 @@ class Submission:
     link: Link
     traces: tuple[bytes, ...]
     age_days: int
+    surviving: tuple[str, ...] = ()
     replay: bool = False
     moved: bool = False
     decoded: Decoded | None = field(default=None, repr=False)

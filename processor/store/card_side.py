@@ -29,6 +29,9 @@ from processor.store.purchase_state import decode_purchase, encode_purchase
 Key = tuple[int, bytes]
 """A bucket, and the id of something in it."""
 
+LONGEST_WAY: Final = 64
+"""How many merges may lie between a purchase and the one that has its events now."""
+
 
 @dataclass(slots=True, kw_only=True)
 class AccountRow:
@@ -246,6 +249,26 @@ def load_purchases(cursor: Any, keys: Sequence[Key]) -> dict[Key, Purchase]:
         return {}
     _run(cursor, LOAD_PURCHASES, keys, _dated(keys))
     return {(row[0], bytes(row[1])): decode_purchase(bytes(row[1]), row[3]) for row in cursor.fetchall()}
+
+
+def load_families(cursor: Any, keys: Collection[Key]) -> dict[Key, Purchase]:
+    """Return purchases by key, with all that their families lead to: who took them over, their head, its siblings.
+
+    One look-up is enough for nearly every batch; each further one follows one step more.
+    """
+    found: dict[Key, Purchase] = {}
+    missing = {key for key in keys if key[1]}
+    for _ in range(LONGEST_WAY):
+        if not missing:
+            break
+        found.update(load_purchases(cursor, sorted(missing)))
+        missing = {
+            (bucket, other)
+            for (bucket, _), purchase in found.items()
+            for other in (purchase.merged_into, purchase.head, *purchase.siblings)
+            if other is not None
+        } - found.keys()
+    return found
 
 
 def load_counters(cursor: Any, keys: Sequence[Key], periods: Collection[str]) -> dict[Key, dict[tuple[str, str], int]]:

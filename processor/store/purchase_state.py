@@ -4,16 +4,23 @@
 """
 
 from datetime import date
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
 from processor.core.decision import Purchase
+from processor.core.event import Event
 from processor.core.grant import Grant
+from processor.core.lifecycle import Effect
 from processor.core.message import MessageKind
 from processor.core.money import Money
 from processor.core.posting import ChargeKey, Template
-from processor.core.purchase import Effect, Event
+from processor.core.purchase import Placed
+
+_ALWAYS: Final = 19
+"""How many values of an event are always written."""
+_NOTHING: Final[list[Any]] = ["", "", "", "", "", 0, []]
+"""What the values behind them are where they are left out."""
 
 
 def encode_purchase(purchase: Purchase) -> str:
@@ -34,16 +41,31 @@ def encode_purchase(purchase: Purchase) -> str:
             [int(key.template), key.debtor, key.creditor, key.currency, amount]
             for key, amount in purchase.charges.items()
         ]
+    _add_ties(state, purchase)
+    return orjson.dumps(state).decode()
+
+
+def _add_ties(state: dict[str, Any], purchase: Purchase) -> None:
+    """Add what ties a purchase to others, of which nearly all have nothing."""
     if purchase.merged_into is not None:
         state["merged_into"] = purchase.merged_into.hex()
-    return orjson.dumps(state).decode()
+    if purchase.head is not None:
+        state["head"] = purchase.head.hex()
+    if purchase.siblings:
+        state["siblings"] = [sibling.hex() for sibling in purchase.siblings]
+    if purchase.parted:
+        state["parted"] = True
+    if purchase.refunded:
+        state["refunded"] = [_placed_to_list(placed) for placed in purchase.refunded]
+    if purchase.placed:
+        state["placed"] = [_placed_to_list(placed) for placed in purchase.placed]
 
 
 def decode_purchase(purchase_id: bytes, state: str | bytes) -> Purchase:
     """Return the purchase whose state was encoded."""
     document: dict[str, Any] = orjson.loads(state)
     occurred_on = document.get("occurred_on")
-    merged_into = document.get("merged_into")
+    merged_into, head = document.get("merged_into"), document.get("head")
     return Purchase(
         id=purchase_id,
         events=tuple(map(_event_from_list, document["events"])),
@@ -59,11 +81,17 @@ def decode_purchase(purchase_id: bytes, state: str | bytes) -> Purchase:
             for template, debtor, creditor, currency, amount in document.get("charges", ())
         },
         merged_into=bytes.fromhex(merged_into) if merged_into else None,
+        head=bytes.fromhex(head) if head else None,
+        siblings=tuple(bytes.fromhex(sibling) for sibling in document.get("siblings", ())),
+        parted=document.get("parted", False),
+        refunded=tuple(map(_placed_from_list, document.get("refunded", ()))),
+        placed=tuple(map(_placed_from_list, document.get("placed", ()))),
     )
 
 
 def _event_to_list(event: Event) -> list[Any]:
-    return [
+    """Return an event's values in their places; those at the end that say nothing are left out."""
+    values = [
         event.message_id.hex(),
         event.at,
         int(event.kind),
@@ -83,10 +111,21 @@ def _event_to_list(event: Event) -> list[Any]:
         event.terminal,
         event.mcc,
         event.local_date.isoformat(),
+        event.original,
+        event.lifecycle,
+        event.approval,
+        event.retrieval,
+        event.trace_number,
+        event.estimated + 2 * event.supersedes,
+        [message_id.hex() for message_id in event.refers_to],
     ]
+    while not values[-1]:
+        values.pop()
+    return values
 
 
 def _event_from_list(values: list[Any]) -> Event:
+    values.extend(_NOTHING[len(values) - _ALWAYS :])
     amount = _money_from_list(values[6])
     return Event(
         message_id=bytes.fromhex(values[0]),
@@ -108,7 +147,26 @@ def _event_from_list(values: list[Any]) -> Event:
         terminal=values[16],
         mcc=values[17],
         local_date=date.fromisoformat(values[18]),
+        original=values[19],
+        lifecycle=values[20],
+        approval=values[21],
+        retrieval=values[22],
+        trace_number=values[23],
+        estimated=bool(values[24] & 1),
+        supersedes=bool(values[24] & 2),
+        refers_to=tuple(bytes.fromhex(message_id) for message_id in values[25]),
     )
+
+
+def _placed_to_list(placed: Placed) -> list[Any]:
+    return [placed.purchase.hex(), _money_to_list(placed.amount), _money_to_list(placed.billing)]
+
+
+def _placed_from_list(values: list[Any]) -> Placed:
+    amount, billing = _money_from_list(values[1]), _money_from_list(values[2])
+    assert amount is not None  # noqa: S101 - written above.
+    assert billing is not None  # noqa: S101
+    return Placed(purchase=bytes.fromhex(values[0]), amount=amount, billing=billing)
 
 
 def _money_to_list(money: Money | None) -> list[Any] | None:

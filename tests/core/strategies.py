@@ -12,6 +12,7 @@ from typing import Final
 from hypothesis import strategies as st
 
 from processor.core.decision import AccountTerms, Award, Decision, Purchase, Withdrawal, decide, withdraw
+from processor.core.event import Event, event_of
 from processor.core.grant import CounterKey
 from processor.core.message import CardMessage, Direction, MessageKind
 from processor.core.money import Miles, Money, Rounding
@@ -34,7 +35,6 @@ from processor.core.programme import (
     Ratio,
     Rule,
 )
-from processor.core.purchase import Event, event_of
 
 BANK: Final = "alpha"
 OWNER: Final = "skyways"

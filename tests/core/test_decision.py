@@ -7,11 +7,11 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from processor.core.decision import AccountTerms, Award, Purchase, decide, withdraw
+from processor.core.event import Event, event_of
 from processor.core.message import CardMessage, Direction
 from processor.core.outcome import Reason
 from processor.core.posting import Template
 from processor.core.programme import FinancialMeaning, Programme
-from processor.core.purchase import Event, event_of
 from tests.core.strategies import (
     BANK,
     FIRST,

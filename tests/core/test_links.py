@@ -53,7 +53,7 @@ def referring(message: CardMessage, **references: str) -> CardMessage:
         (
             referring(authorized(NETWORK, PAID)),
             ALL,
-            (f"network/{NETWORK}", "lifecycle/LIFE1", "approval/A1B2C3/CORNER 1", "retrieval/633200000123/CORNER 1"),
+            ("lifecycle/LIFE1", f"network/{NETWORK}", "approval/A1B2C3/CORNER 1", "retrieval/633200000123/CORNER 1"),
         ),
         (
             referring(presented("7400001", PAID)),
@@ -61,7 +61,7 @@ def referring(message: CardMessage, **references: str) -> CardMessage:
             ("lifecycle/LIFE1", "acquirer/7400001", "approval/A1B2C3/CORNER 1", "retrieval/633200000123/CORNER 1"),
         ),
         (referring(authorized(NETWORK, PAID)), (), (f"network/{NETWORK}",)),
-        (referring(authorized(NETWORK, PAID)), ("lifecycle_id",), (f"network/{NETWORK}", "lifecycle/LIFE1")),
+        (referring(authorized(NETWORK, PAID)), ("lifecycle_id",), ("lifecycle/LIFE1", f"network/{NETWORK}")),
         (
             referring(authorized(NETWORK, PAID)),
             ("approval_code",),
@@ -79,8 +79,10 @@ def referring(message: CardMessage, **references: str) -> CardMessage:
 def test_which_traces_a_message_carries(
     message: CardMessage, surviving: Collection[str], traces: tuple[str, ...]
 ) -> None:
-    """The message's own trace and its original's, then the references that its dialect lets survive, each once."""
-    assert traces == traces_of(message, surviving)
+    """The life cycle first, then the original's trace and its own, then what its dialect lets survive, each once."""
+    found = traces_of(message, surviving)
+    assert traces == tuple(value for _, value in found)
+    assert [confidence for confidence, _ in found] == sorted(confidence for confidence, _ in found)
 
 
 def test_traces_of_different_kinds_never_meet() -> None:

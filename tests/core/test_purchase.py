@@ -8,10 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from processor.core.event import event_of
+from processor.core.lifecycle import Effect, effect_of, is_approved
 from processor.core.message import CardMessage, Direction, MessageKind
 from processor.core.money import Money
 from processor.core.programme import AmountBase, FinancialMeaning
-from processor.core.purchase import Amounts, Effect, effect_of, event_of, fold, is_approved
+from processor.core.purchase import Amounts, fold
 from tests.core.strategies import (
     START,
     Histories,
@@ -96,14 +98,29 @@ def test_stored_numbers_never_change() -> None:
         "REVERSED": 5,
         "UNCLEARED": 6,
         "DECLINED": 7,
+        "CHARGED_BACK": 8,
+        "REPRESENTED": 9,
+        "EXPIRED": 10,
     } == {effect.name: effect.value for effect in Effect}
     assert {
         "NETWORK_MANAGEMENT": 0,
+        "ADMINISTRATIVE": 5,
         "AUTHORIZATION": 10,
         "FINANCIAL": 20,
         "PRESENTMENT": 30,
+        "CHARGEBACK": 31,
+        "SECOND_PRESENTMENT": 32,
+        "ARBITRATION_CHARGEBACK": 33,
+        "FEE_COLLECTION": 34,
         "REVERSAL": 40,
         "PRESENTMENT_REVERSAL": 50,
+        "CHARGEBACK_REVERSAL": 51,
+        "SECOND_PRESENTMENT_REVERSAL": 52,
+        "ARBITRATION_CHARGEBACK_REVERSAL": 53,
+        "FEE_COLLECTION_REVERSAL": 54,
+        "EXPIRY": 60,
+        "LINK_CONFIRMED": 70,
+        "LINK_BROKEN": 71,
     } == {kind.name: kind.value for kind in MessageKind}
 
 
@@ -519,32 +536,32 @@ def test_nothing_open_is_negative(history: Histories) -> None:
         assert sorted({entry.currency for entry in amounts}) == [entry.currency for entry in amounts]
 
 
-def of(said: CardMessage) -> tuple[str, Money | None, Money | None]:
-    """Return an event's group, billing amount and what remains of that."""
+def of(said: CardMessage) -> tuple[str, str, Money | None, Money | None]:
+    """Return an event's trace, its original's, its billing amount and what remains of that."""
     event = event_of(said, link(), "gold")
-    return event.trace, event.billing, event.replacement_billing
+    return event.trace, event.original, event.billing, event.replacement_billing
 
 
 @pytest.mark.parametrize(
     ("said", "expected"),
     [
-        (authorized("a", PAID), ("a", PAID, None)),
-        (advised("b", "a", PAID), ("a", PAID, None)),
-        (financial("f", PAID, "a"), ("a", PAID, None)),
-        (reversed_("r", "a"), ("a", None, None)),
-        (given_back("g", PAID, "f"), ("g", PAID, None)),
-        (replace(reversed_("x", "g"), credit=True), ("g", None, None)),
-        (presented("r", usd(100_00), PAID), ("", PAID, None)),
-        (reversed_("r", "a", usd(25_00), usd(100_00), eur(90_00)), ("a", eur(90_00), eur(22_50))),
+        (authorized("a", PAID), ("a", "", PAID, None)),
+        (advised("b", "a", PAID), ("b", "a", PAID, None)),
+        (financial("f", PAID, "a"), ("f", "a", PAID, None)),
+        (reversed_("r", "a"), ("r", "a", None, None)),
+        (given_back("g", PAID, "f"), ("g", "f", PAID, None)),
+        (replace(reversed_("x", "g"), credit=True), ("x", "g", None, None)),
+        (presented("r", usd(100_00), PAID), ("", "", PAID, None)),
+        (reversed_("r", "a", usd(25_00), usd(100_00), eur(90_00)), ("r", "a", eur(90_00), eur(22_50))),
         (
             replace(reversed_("r", "a", usd(25_00), usd(100_00), eur(90_00)), replacement_billing=eur(23_00)),
-            ("a", eur(90_00), eur(23_00)),
+            ("r", "a", eur(90_00), eur(23_00)),
         ),
-        (reversed_("r", "a", usd(0), usd(0), eur(0)), ("a", eur(0), None)),
+        (reversed_("r", "a", usd(0), usd(0), eur(0)), ("r", "a", eur(0), None)),
     ],
 )
-def test_what_an_event_keeps(said: CardMessage, expected: tuple[str, Money | None, Money | None]) -> None:
-    """A message joins the group of its original, save a refund, and what remains is billed in proportion."""
+def test_what_an_event_keeps(said: CardMessage, expected: tuple[str, str, Money | None, Money | None]) -> None:
+    """An event keeps its own trace and its original's, and what remains is billed in proportion."""
     assert expected == of(said)
 
 

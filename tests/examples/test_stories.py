@@ -11,9 +11,11 @@ from examples.traffic import Traffic
 from examples.traffic.skyways import links, programme
 from examples.traffic.stories import FAULTS, STORIES
 from processor.core.accrual import entitle
+from processor.core.event import event_of
+from processor.core.lifecycle import Effect, effect_of
 from processor.core.message import CardMessage, MessageKind
 from processor.core.outcome import Reason
-from processor.core.purchase import Effect, effect_of, event_of, fold
+from processor.core.purchase import fold
 from processor.wire.decode import DecodeFailure
 from tests.examples.conftest import NOW, Understood, understand
 

@@ -17,10 +17,10 @@ from examples.traffic.stories import FAULTS, STORIES
 from processor.cli.card_file import CardFileError, read_cards
 from processor.cli.message_file import UnreadableLine, read_json_lines
 from processor.core.card import CardReference
+from processor.core.lifecycle import Effect, effect_of
 from processor.core.merchant_match import match_merchant
 from processor.core.message import MessageKind
 from processor.core.programme import Enrolment, FinancialMeaning
-from processor.core.purchase import Effect, effect_of
 from processor.wire.ipm import PROBE_BYTES, check_clearing_file, looks_blocked
 from tests.examples.conftest import NOW, TODAY, TOKENISER, Understood, understand, understood
 

@@ -13,8 +13,8 @@ import structlog
 
 from processor.core.decision import AccountTerms, Decision, Purchase
 from processor.core.decision import decide as decide_purely
+from processor.core.event import Event
 from processor.core.outcome import Outcome, Reason
-from processor.core.purchase import Event
 from processor.flow import batch, batch_work
 from processor.flow.card_file import passes_check_digit
 from processor.flow.replay import ReplayResult, replay

@@ -7,11 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from processor.core.decision import Purchase
+from processor.core.event import Event
 from processor.core.grant import Grant
+from processor.core.lifecycle import Effect
 from processor.core.message import MessageKind
 from processor.core.money import Money
 from processor.core.posting import ChargeKey, Template
-from processor.core.purchase import Effect, Event
+from processor.core.purchase import Placed
 from processor.store.card_side import BatchWrites, load_purchases, write_batch
 from processor.store.purchase_state import decode_purchase, encode_purchase
 from processor.store.schema import id_of_day
@@ -36,6 +38,7 @@ def events(draw: st.DrawFn) -> Event:
         at=draw(st.integers(0, 2**40)),
         kind=draw(st.sampled_from(MessageKind)),
         effect=draw(st.sampled_from(Effect)),
+        original=draw(TEXTS),
         trace=draw(TEXTS),
         credit=draw(st.booleans()),
         amount=amount,
@@ -51,9 +54,17 @@ def events(draw: st.DrawFn) -> Event:
         terminal=draw(TEXTS),
         mcc=draw(TEXTS),
         local_date=draw(DATES),
+        lifecycle=draw(TEXTS),
+        approval=draw(TEXTS),
+        retrieval=draw(TEXTS),
+        trace_number=draw(TEXTS),
+        estimated=draw(st.booleans()),
+        supersedes=draw(st.booleans()),
+        refers_to=draw(st.lists(IDS, max_size=2).map(tuple)),
     )
 
 
+PLACED: Final = st.lists(st.builds(Placed, purchase=IDS, amount=MONEY, billing=MONEY), max_size=2).map(tuple)
 PURCHASES: Final = st.builds(
     Purchase,
     id=IDS.map(lambda drawn: id_of_day(TODAY) + drawn[3:]),
@@ -70,6 +81,11 @@ PURCHASES: Final = st.builds(
         max_size=3,
     ),
     merged_into=st.none() | IDS,
+    head=st.none() | IDS,
+    siblings=st.lists(IDS, max_size=2).map(tuple),
+    parted=st.booleans(),
+    refunded=PLACED,
+    placed=PLACED,
 )
 
 
@@ -121,6 +137,7 @@ def _event(words: str) -> Event:
         at=1,
         kind=MessageKind.AUTHORIZATION,
         effect=Effect.AUTHORIZED,
+        original="",
         trace=words,
         credit=False,
         amount=None,

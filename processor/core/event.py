@@ -1,0 +1,134 @@
+"""What one message contributes to its purchase: the event that is kept with the purchase for every later fold.
+
+First step of a decision behind the message: what it does, by ``core/lifecycle.py``, and what it is known by to the
+other messages of its purchase.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import date
+from typing import Final
+
+from processor.core.lifecycle import Effect, effect_of
+from processor.core.message import CardMessage, MessageKind
+from processor.core.money import Money, Rounding, divide
+from processor.core.programme import Link
+
+CLEARING_KINDS: Final = frozenset(
+    {
+        MessageKind.PRESENTMENT,
+        MessageKind.CHARGEBACK,
+        MessageKind.SECOND_PRESENTMENT,
+        MessageKind.ARBITRATION_CHARGEBACK,
+        MessageKind.FEE_COLLECTION,
+        MessageKind.PRESENTMENT_REVERSAL,
+        MessageKind.CHARGEBACK_REVERSAL,
+        MessageKind.SECOND_PRESENTMENT_REVERSAL,
+        MessageKind.ARBITRATION_CHARGEBACK_REVERSAL,
+        MessageKind.FEE_COLLECTION_REVERSAL,
+    }
+)
+"""Kinds of clearing records, which carry the acquirer's reference (DE31) of their purchase."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """What one message contributes to a purchase.
+
+    ``at`` is the transmission time in seconds since 1970 UTC.
+    ``trace`` names the message, ``original`` the message it refers to, empty where there is none.
+    Amounts are never negative; ``credit`` turns their meaning round; ``billing`` is None where a dispute does not state
+    it.
+    ``part`` is (sequence, count) of a presentment in several parts.
+    ``lifecycle``, ``approval``, ``retrieval`` and ``trace_number`` are the references that survive to clearing in the
+    message's dialect, empty otherwise.
+    ``refers_to`` holds the ids of messages that an event of operations or of the processor is about.
+    """
+
+    message_id: bytes
+    at: int
+    kind: MessageKind
+    effect: Effect
+    trace: str
+    original: str
+    credit: bool
+    amount: Money | None
+    billing: Money | None
+    replacement: Money | None
+    replacement_billing: Money | None
+    part: tuple[int, int] | None
+    acquirer_reference: str
+    product: str
+    processing_code: str
+    acquirer: str
+    acceptor: str
+    terminal: str
+    mcc: str
+    local_date: date
+    lifecycle: str = ""
+    approval: str = ""
+    retrieval: str = ""
+    trace_number: str = ""
+    estimated: bool = False
+    supersedes: bool = False
+    refers_to: tuple[bytes, ...] = ()
+
+    @property
+    def order(self) -> tuple[int, int, bytes]:
+        """Where the event stands among the others: by transmission time, kind and id, never by arrival."""
+        return self.at, self.kind, self.message_id
+
+
+def event_of(message: CardMessage, link: Link, product: str, surviving: Collection[str] = ()) -> Event:
+    """Return the event a message contributes; ``product`` is the card product its account had when it arrived.
+
+    ``surviving`` names the references that the message's dialect says an authorization shares with its clearing record.
+    """
+    billing = message.billing
+    if billing is None and message.kind not in _DISPUTES:
+        billing = message.amount
+    replacement_billing = message.replacement_billing
+    if replacement_billing is None and message.replacement is not None:
+        replacement_billing = proportional(message.replacement, message.amount, billing)
+    return Event(
+        message_id=message.message_id,
+        at=int(message.transmitted_at.timestamp()),
+        kind=message.kind,
+        effect=effect_of(message, link.financial),
+        trace=message.trace,
+        original=message.original_trace or "",
+        credit=message.credit,
+        amount=message.amount,
+        billing=billing,
+        replacement=message.replacement,
+        replacement_billing=replacement_billing,
+        part=message.clearing_part,
+        acquirer_reference=message.acquirer_reference,
+        product=product,
+        processing_code=message.processing_code,
+        acquirer=message.acquirer,
+        acceptor=message.acceptor,
+        terminal=message.terminal,
+        mcc=message.mcc,
+        local_date=message.local_date or message.transmitted_at.date(),
+        lifecycle=message.lifecycle_id if "lifecycle_id" in surviving else "",
+        approval=message.approval_code if "approval_code" in surviving else "",
+        retrieval=message.retrieval_reference if "retrieval_reference" in surviving else "",
+        trace_number=message.trace_number if "trace_number" in surviving else "",
+        estimated=message.estimated,
+        supersedes=message.supersedes,
+        refers_to=message.refers_to,
+    )
+
+
+_DISPUTES: Final = frozenset(
+    {MessageKind.CHARGEBACK, MessageKind.SECOND_PRESENTMENT, MessageKind.ARBITRATION_CHARGEBACK}
+)
+
+
+def proportional(part: Money, whole: Money | None, billing: Money | None) -> Money | None:
+    """Return what of a billing amount belongs to ``part`` of the transaction amount ``whole``, rounded half-even."""
+    if billing is None or whole is None or whole.amount_minor == 0:
+        return None
+    share = divide(part.amount_minor * billing.amount_minor, whole.amount_minor, Rounding.HALF_EVEN)
+    return Money(amount_minor=share, currency=billing.currency)

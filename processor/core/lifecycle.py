@@ -1,0 +1,110 @@
+"""The life of a purchase: what each message does to it, and which states it goes through.
+
+Two tables: :data:`EFFECTS` says what a message does by its kind, and :data:`TRANSITIONS` which state follows which when
+messages are read in the order they were sent.
+``docs/purchase.md`` draws its picture from the second.
+Whatever order messages arrive in, ``core/purchase.py`` reads them in the order they were sent.
+"""
+
+from collections.abc import Mapping
+from enum import IntEnum, StrEnum
+from typing import Final
+
+from processor.core.message import CardMessage, Direction, MessageKind
+from processor.core.programme import FinancialMeaning
+
+APPROVED_RESPONSES: Final = frozenset({"00", "08", "10", "11", "16", "85"})
+"""Response codes (DE39) of ISO 8583:1987 that approve: wholly, with identification, in part, VIP, update, no reason."""
+
+
+class Effect(IntEnum):
+    """What an event does to its purchase; the numbers are stored."""
+
+    NONE = 0
+    REQUESTED = 1
+    AUTHORIZED = 2
+    FINAL = 3
+    CLEARED = 4
+    REVERSED = 5
+    UNCLEARED = 6
+    """A clearing record, of whichever kind, is taken back by its own reversal."""
+    DECLINED = 7
+    CHARGED_BACK = 8
+    REPRESENTED = 9
+    EXPIRED = 10
+
+
+EFFECTS: Final[Mapping[MessageKind, Effect]] = {
+    MessageKind.NETWORK_MANAGEMENT: Effect.NONE,
+    MessageKind.ADMINISTRATIVE: Effect.NONE,
+    MessageKind.PRESENTMENT: Effect.CLEARED,
+    MessageKind.CHARGEBACK: Effect.CHARGED_BACK,
+    MessageKind.SECOND_PRESENTMENT: Effect.REPRESENTED,
+    MessageKind.ARBITRATION_CHARGEBACK: Effect.CHARGED_BACK,
+    MessageKind.FEE_COLLECTION: Effect.NONE,
+    MessageKind.PRESENTMENT_REVERSAL: Effect.UNCLEARED,
+    MessageKind.CHARGEBACK_REVERSAL: Effect.UNCLEARED,
+    MessageKind.SECOND_PRESENTMENT_REVERSAL: Effect.UNCLEARED,
+    MessageKind.ARBITRATION_CHARGEBACK_REVERSAL: Effect.UNCLEARED,
+    MessageKind.FEE_COLLECTION_REVERSAL: Effect.NONE,
+    MessageKind.EXPIRY: Effect.EXPIRED,
+    MessageKind.LINK_CONFIRMED: Effect.NONE,
+    MessageKind.LINK_BROKEN: Effect.NONE,
+}
+"""What a message does, where its kind alone says it; authorizations, financial messages and reversals say more."""
+
+TAKES_BACK: Final[Mapping[MessageKind, MessageKind]] = {
+    MessageKind.PRESENTMENT_REVERSAL: MessageKind.PRESENTMENT,
+    MessageKind.CHARGEBACK_REVERSAL: MessageKind.CHARGEBACK,
+    MessageKind.SECOND_PRESENTMENT_REVERSAL: MessageKind.SECOND_PRESENTMENT,
+    MessageKind.ARBITRATION_CHARGEBACK_REVERSAL: MessageKind.ARBITRATION_CHARGEBACK,
+}
+"""Which kind of clearing record each kind of reversal takes back."""
+
+
+def is_approved(response_code: str) -> bool:
+    """Tell whether a response code approves: listed two digits of 1987, or 000-099 of 1993 (ISO 8583:1993 table 1)."""
+    return response_code in APPROVED_RESPONSES or (len(response_code) == 3 and response_code[0] == "0")
+
+
+def effect_of(message: CardMessage, financial: FinancialMeaning) -> Effect:
+    """Return what a message does to its purchase, by its kind, direction and the host's decision."""
+    by_kind = EFFECTS.get(message.kind)
+    if by_kind is not None:
+        return by_kind
+    answered = message.direction in {Direction.RESPONSE, Direction.ADVICE_RESPONSE}
+    if message.kind is MessageKind.REVERSAL:
+        if answered and (message.original_trace is None or not is_approved(message.response_code)):
+            return Effect.NONE
+        return Effect.REVERSED
+    if message.direction is Direction.ADVICE_RESPONSE:
+        return Effect.NONE
+    if message.direction is Direction.REQUEST:
+        return Effect.REQUESTED
+    if not message.response_code and message.direction is Direction.RESPONSE:
+        return Effect.NONE
+    if message.response_code and not is_approved(message.response_code):
+        return Effect.DECLINED
+    if message.kind is MessageKind.FINANCIAL and financial is FinancialMeaning.FINAL:
+        return Effect.FINAL
+    return Effect.AUTHORIZED
+
+
+class PurchaseState(StrEnum):
+    """What has become of a purchase, in words for operations."""
+
+    AWAITED = "awaited"
+    """Only messages that refer to it have arrived."""
+    REQUESTED = "requested"
+    DECLINED = "declined"
+    AUTHORIZED = "authorized"
+    UNPROMISED = "unpromised"
+    """Approved for an estimated amount or for none: nothing is promised until it clears."""
+    EXPIRED = "expired"
+    REVERSED = "reversed"
+    PARTLY_CLEARED = "partly-cleared"
+    CLEARED = "cleared"
+    CHARGED_BACK = "charged-back"
+    """What cleared is disputed, in whole or in part."""
+    REFUNDED = "refunded"
+    """All that cleared was given back; also a refund that stands alone."""

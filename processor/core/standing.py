@@ -1,0 +1,199 @@
+"""Which messages of a purchase still count, after reversals, replacements and expiry.
+
+The middle of the fold: ``core/purchase.py`` hands in the events in the order they were sent and adds up what counts.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from processor.core.event import Event, proportional
+from processor.core.lifecycle import TAKES_BACK, Effect
+from processor.core.message import MessageKind
+from processor.core.money import Money
+
+LONGEST_CHAIN: Final = 16
+"""How many messages may refer to one another in a row; a longer chain is read from its sixteenth."""
+
+DISPUTES: Final = (MessageKind.CHARGEBACK, MessageKind.SECOND_PRESENTMENT, MessageKind.ARBITRATION_CHARGEBACK)
+"""The stages of a dispute, in their order."""
+
+DECIDED: Final = frozenset({Effect.AUTHORIZED, Effect.FINAL, Effect.DECLINED})
+"""What a host's decision does."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counted:
+    """One message that counts, with what its reversals leave of it."""
+
+    event: Event
+    amount: Money
+    billing: Money | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """The messages of a purchase that count after everything that was sent to take others back.
+
+    ``authorized`` and ``final`` hold one message for each authorization; ``closed`` says that presentments have settled
+    all that was authorized; ``expired`` and ``reversed`` that something was.
+    """
+
+    authorized: tuple[Counted, ...]
+    final: tuple[Counted, ...]
+    presented: tuple[Counted, ...]
+    refunded: tuple[Counted, ...]
+    disputes: Mapping[MessageKind, tuple[Counted, ...]]
+    closed: bool
+    expired: bool
+    reversed: bool
+
+
+@dataclass(slots=True, kw_only=True)
+class _Sorting:
+    """A purchase's events while they are sorted by what they do."""
+
+    decided: dict[str, Event] = field(default_factory=dict)
+    parents: dict[str, str] = field(default_factory=dict)
+    reversals: dict[str, Event] = field(default_factory=dict)
+    credited: dict[str, Event] = field(default_factory=dict)
+    cleared: list[Event] = field(default_factory=list)
+    withdrawn: set[tuple[object, ...]] = field(default_factory=set)
+    expired_until: int | None = None
+
+    def take(self, event: Event) -> None:
+        """Sort one event in; they come in their order, so that of several with one trace the last says the amount."""
+        effect = event.effect
+        if effect in DECIDED:
+            if event.credit:
+                if effect is Effect.FINAL:
+                    self.credited[event.trace] = event
+                return
+            self.decided[event.trace] = event
+            if event.original and event.original != event.trace:
+                self.parents[event.trace] = event.original
+        elif effect is Effect.REVERSED:
+            self.reversals[event.original or event.trace] = event
+        elif effect in _RECORDED:
+            self.cleared.append(event)
+        elif effect is Effect.UNCLEARED:
+            self.withdrawn.add(_record(event, TAKES_BACK[event.kind]))
+        elif effect is Effect.EXPIRED:
+            self.expired_until = max(event.at, self.expired_until or event.at)
+
+    def chain(self, trace: str) -> list[str]:
+        """Return a message's trace, then those it refers to, one through the other; the last is the authorization's."""
+        chain = [trace]
+        while (parent := self.parents.get(chain[-1])) is not None and len(chain) < LONGEST_CHAIN:
+            chain.append(parent)
+        return chain
+
+    def left(self, event: Event, targets: Sequence[str]) -> Counted | None:
+        """Return what the reversals of these leave of a message: all, the least replacement amount, or nothing."""
+        if event.amount is None:
+            return None
+        amount, billing = event.amount, event.billing
+        for target in targets:
+            reversal = self.reversals.get(target)
+            if reversal is not None:
+                amount = _at_most(reversal.replacement, amount)
+                billing = None if billing is None else _at_most(_billing_left(event, reversal), billing)
+        return Counted(event=event, amount=amount, billing=billing)
+
+
+_RECORDED: Final = frozenset({Effect.CLEARED, Effect.CHARGED_BACK, Effect.REPRESENTED})
+
+
+def _record(event: Event, kind: MessageKind) -> tuple[object, ...]:
+    """Return what a clearing record and its reversal share; without an acquirer's reference their amount tells."""
+    return kind, event.acquirer_reference, event.part, None if event.acquirer_reference else event.amount
+
+
+def _at_most(left: Money | None, money: Money) -> Money:
+    amount_minor = min(left.amount_minor, money.amount_minor) if left and left.currency == money.currency else 0
+    return Money(amount_minor=amount_minor, currency=money.currency)
+
+
+def _billing_left(event: Event, reversal: Event) -> Money | None:
+    """Return what a reversal leaves of a message's billing amount, None where it leaves nothing.
+
+    A reversal that does not say it, or says it in another currency, leaves the same part as of the transaction amount.
+    """
+    left, stated = reversal.replacement, reversal.replacement_billing
+    if left is None or event.amount is None or event.billing is None:
+        return stated
+    if stated is not None and stated.currency == event.billing.currency:
+        return stated
+    return proportional(left, event.amount, event.billing) if left.currency == event.amount.currency else None
+
+
+def standing_of(ordered: Sequence[Event]) -> Standing:
+    """Leave out of a purchase's messages what others have taken back, replaced or let expire."""
+    sorting = _Sorting()
+    for event in ordered:
+        sorting.take(event)
+    approved = _one_for_each_authorization(sorting)
+    final = tuple(entry for entry in approved if entry.event.effect is Effect.FINAL)
+    authorized = [entry for entry in approved if entry.event.effect is Effect.AUTHORIZED]
+    awaited = _awaited(authorized, sorting.expired_until)
+    records = [
+        Counted(event=event, amount=event.amount, billing=event.billing)
+        for event in sorting.cleared
+        if event.amount is not None and _record(event, event.kind) not in sorting.withdrawn
+    ]
+    cleared = [entry for entry in records if entry.event.effect is Effect.CLEARED]
+    presented = tuple(entry for entry in cleared if not entry.event.credit)
+    credited = [sorting.left(event, (trace,)) for trace, event in sorting.credited.items()]
+    return Standing(
+        authorized=awaited,
+        final=final,
+        presented=presented,
+        refunded=tuple(entry for entry in cleared if entry.event.credit) or tuple(filter(None, credited)),
+        disputes={kind: tuple(e for e in records if e.event.kind is kind) for kind in DISPUTES} if records else {},
+        closed=_is_complete([entry.event for entry in presented]),
+        expired=len(awaited) < len(authorized),
+        reversed=bool(sorting.reversals or sorting.withdrawn),
+    )
+
+
+def _one_for_each_authorization(sorting: _Sorting) -> list[Counted]:
+    """Return the message that says the amount of each authorization, after reversals.
+
+    Messages that refer to one another, directly or through others, are one authorization: its last completion says the
+    amount, a final one before one that awaits clearing.
+    A reversal takes back the message it names and all that refer to it: that of a completion brings back what was said
+    before it, that of the authorization itself leaves nothing.
+    """
+    groups: dict[str, Counted] = {}
+    for trace, event in sorting.decided.items():
+        if event.effect is Effect.DECLINED:
+            continue
+        *completions, root = sorting.chain(trace)
+        undone = completions and sorting.left(event, completions)
+        if undone and not undone.amount.amount_minor and not sorting.reversals.keys().isdisjoint(completions):
+            continue
+        said = sorting.left(event, (*completions, root))
+        before = groups.get(root)
+        if said and (before is None or (event.effect, event.order) > (before.event.effect, before.event.order)):
+            groups[root] = said
+    return list(groups.values())
+
+
+def _awaited(authorized: Sequence[Counted], expired_until: int | None) -> tuple[Counted, ...]:
+    """Return the authorizations that are still awaited: neither replaced by a later one nor expired."""
+    replaced_until = max((entry.event.order for entry in authorized if entry.event.supersedes), default=None)
+    return tuple(
+        entry
+        for entry in authorized
+        if (replaced_until is None or entry.event.order >= replaced_until)
+        and (expired_until is None or entry.event.at > expired_until)
+    )
+
+
+def _is_complete(presented: Sequence[Event]) -> bool:
+    """Tell whether presentments have settled the authorization: one that stands alone, or every part of several."""
+    if any(event.part is None for event in presented):
+        return True
+    sequences = {event.part[0] for event in presented if event.part}
+    counts = {event.part[1] for event in presented if event.part}
+    return bool(counts) and len(sequences) >= max(counts)
