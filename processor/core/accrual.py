@@ -6,9 +6,10 @@ give the same entitlement at any time and in any order.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from processor.core.event import Event
-from processor.core.lifecycle import Effect
+from processor.core.lifecycle import PurchaseState
 from processor.core.merchant_match import match_merchant
 from processor.core.money import divide
 from processor.core.outcome import Reason
@@ -99,12 +100,22 @@ def _partner(programme: Programme, anchor: Event) -> Partner | None:
 
 
 def _why_nothing(folded: Folded, anchor: Event) -> Reason:
-    """Return why a purchase without amounts earns nothing, by what its first event was."""
-    if folded.transaction:
-        return Reason.ZERO_AMOUNT if anchor.amount is not None and anchor.amount.amount_minor == 0 else Reason.REVERSED
-    return {Effect.DECLINED: Reason.DECLINED, Effect.REQUESTED: Reason.UNDECIDED}.get(
-        anchor.effect, Reason.UNCHANGED if anchor.credit else Reason.REVERSED
-    )
+    """Return why a purchase without amounts earns nothing, by what has become of it."""
+    if folded.state in _WHY_NOTHING:
+        return _WHY_NOTHING[folded.state]
+    if folded.transaction and anchor.amount is not None and anchor.amount.amount_minor == 0:
+        return Reason.ZERO_AMOUNT
+    if anchor.credit:
+        return Reason.UNCHANGED
+    return Reason.ESTIMATED if folded.state is PurchaseState.UNPROMISED else Reason.REVERSED
+
+
+_WHY_NOTHING: Final = {
+    PurchaseState.DECLINED: Reason.DECLINED,
+    PurchaseState.REQUESTED: Reason.UNDECIDED,
+    PurchaseState.EXPIRED: Reason.EXPIRED,
+    PurchaseState.CHARGED_BACK: Reason.CHARGED_BACK,
+}
 
 
 def _of_rule(programme: Programme, rule: Rule, folded: Folded) -> list[Entitlement]:

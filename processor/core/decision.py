@@ -7,11 +7,14 @@ It takes values and returns values; ``flow/`` loads what it needs and commits wh
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
+from typing import Final
 
 from processor.core.accrual import Entitled, by_rule_and_unit, entitle
 from processor.core.event import Event
 from processor.core.grant import CounterKey, Grant, regrant, release
 from processor.core.lifecycle import Effect
+from processor.core.links import OPERATIONS
+from processor.core.message import MessageKind
 from processor.core.outcome import Reason
 from processor.core.posting import ChargeKey, Posting, charge_postings, charges_due, funder_party, miles_postings
 from processor.core.programme import Benefit, Partner, Programme, Rule
@@ -326,11 +329,20 @@ def _quote(
     )
 
 
+_NO_PURCHASE: Final = frozenset(
+    {MessageKind.ADMINISTRATIVE, MessageKind.FEE_COLLECTION, MessageKind.FEE_COLLECTION_REVERSAL}
+)
+
+
 def _reason(event: Event, entitled: Entitled, considered: Sequence[Award], awards: Sequence[Award]) -> Reason:
     """Return why the message changed what it did; the guards stand in order of precedence."""
     if awards:
         gained = any(award.pending_change + award.available_change >= 0 for award in awards)
         return Reason.EARNED if gained else Reason.TAKEN_BACK
+    if event.kind in OPERATIONS:
+        return Reason.LINKED
+    if event.kind in _NO_PURCHASE:
+        return Reason.NO_PURCHASE
     if event.effect is Effect.DECLINED:
         return Reason.DECLINED
     if event.effect is Effect.REQUESTED:

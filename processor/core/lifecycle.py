@@ -1,9 +1,8 @@
-"""The life of a purchase: what each message does to it, and which states it goes through.
+"""The life of a purchase: what each message does, and what becomes of each authorization of it.
 
-Two tables: :data:`EFFECTS` says what a message does by its kind, and :data:`TRANSITIONS` which state follows which when
-messages are read in the order they were sent.
-``docs/purchase.md`` draws its picture from the second.
-Whatever order messages arrive in, ``core/purchase.py`` reads them in the order they were sent.
+:data:`EFFECTS` says what a message does by its kind, :data:`AUTHORIZATION_LIFE` how an authorization goes from state to
+state; ``docs/purchase.md`` shows both, and a test compares them.
+``core/standing.py`` reads the messages through the second in the order they were sent, whatever order they arrive in.
 """
 
 from collections.abc import Mapping
@@ -88,6 +87,68 @@ def effect_of(message: CardMessage, financial: FinancialMeaning) -> Effect:
     if message.kind is MessageKind.FINANCIAL and financial is FinancialMeaning.FINAL:
         return Effect.FINAL
     return Effect.AUTHORIZED
+
+
+class AuthorizationState(StrEnum):
+    """What has been said of one authorization, reversals apart: those say how much of it is left."""
+
+    AWAITED = "awaited"
+    """Only messages that refer to it have arrived."""
+    REQUESTED = "requested"
+    DECLINED = "declined"
+    AUTHORIZED = "authorized"
+    FINAL = "final"
+    EXPIRED = "expired"
+
+
+AUTHORIZATION_LIFE: Final[Mapping[AuthorizationState, Mapping[Effect, AuthorizationState]]] = {
+    AuthorizationState.AWAITED: {
+        Effect.REQUESTED: AuthorizationState.REQUESTED,
+        Effect.DECLINED: AuthorizationState.DECLINED,
+        Effect.AUTHORIZED: AuthorizationState.AUTHORIZED,
+        Effect.FINAL: AuthorizationState.FINAL,
+        Effect.EXPIRED: AuthorizationState.AWAITED,
+    },
+    AuthorizationState.REQUESTED: {
+        Effect.REQUESTED: AuthorizationState.REQUESTED,
+        Effect.DECLINED: AuthorizationState.DECLINED,
+        Effect.AUTHORIZED: AuthorizationState.AUTHORIZED,
+        Effect.FINAL: AuthorizationState.FINAL,
+        Effect.EXPIRED: AuthorizationState.REQUESTED,
+    },
+    AuthorizationState.DECLINED: {
+        Effect.REQUESTED: AuthorizationState.DECLINED,
+        Effect.DECLINED: AuthorizationState.DECLINED,
+        Effect.AUTHORIZED: AuthorizationState.AUTHORIZED,
+        Effect.FINAL: AuthorizationState.FINAL,
+        Effect.EXPIRED: AuthorizationState.DECLINED,
+    },
+    AuthorizationState.AUTHORIZED: {
+        Effect.REQUESTED: AuthorizationState.AUTHORIZED,
+        Effect.DECLINED: AuthorizationState.DECLINED,
+        Effect.AUTHORIZED: AuthorizationState.AUTHORIZED,
+        Effect.FINAL: AuthorizationState.FINAL,
+        Effect.EXPIRED: AuthorizationState.EXPIRED,
+    },
+    AuthorizationState.FINAL: {
+        Effect.REQUESTED: AuthorizationState.FINAL,
+        Effect.DECLINED: AuthorizationState.DECLINED,
+        Effect.AUTHORIZED: AuthorizationState.FINAL,
+        Effect.FINAL: AuthorizationState.FINAL,
+        Effect.EXPIRED: AuthorizationState.FINAL,
+    },
+    AuthorizationState.EXPIRED: {
+        Effect.REQUESTED: AuthorizationState.EXPIRED,
+        Effect.DECLINED: AuthorizationState.DECLINED,
+        Effect.AUTHORIZED: AuthorizationState.AUTHORIZED,
+        Effect.FINAL: AuthorizationState.FINAL,
+        Effect.EXPIRED: AuthorizationState.EXPIRED,
+    },
+}
+"""Which state follows which. A decision outranks a question, a final message an approval, and the last decision counts.
+
+Nothing said after a reversal brings back what it took: a late answer to a request that was reversed earns nothing.
+"""
 
 
 class PurchaseState(StrEnum):

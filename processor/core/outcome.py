@@ -50,7 +50,17 @@ class Reason(IntEnum):
     UNCHANGED = 20
     """The purchase is already granted what it is due."""
     AWAITING_ORIGINAL = 21
-    """A reversal whose original has not arrived; it takes effect when the original does."""
+    """A reversal or a dispute whose original has not arrived; it takes effect when the original does."""
+    EXPIRED = 22
+    """An authorization that did not clear in the programme's days: what it promised is taken off."""
+    ESTIMATED = 23
+    """The amount is an estimate, which promises nothing until the purchase clears."""
+    NO_PURCHASE = 24
+    """A fee between the parties, or a record for information: it moves no purchase."""
+    CHARGED_BACK = 25
+    """What cleared is in dispute; nothing of it is due until it is presented again."""
+    LINKED = 26
+    """Operations said whether two messages are of one purchase; what they earn did not change."""
     UNKNOWN_CARD = 40
     """No card of this number is enrolled; the message is decided when the bank's card file names it."""
     TOO_OLD = 41

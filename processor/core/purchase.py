@@ -225,4 +225,6 @@ def _nothing_open(ordered: Sequence[Event], standing: Standing) -> PurchaseState
         return PurchaseState.REVERSED
     if standing.authorized:
         return PurchaseState.UNPROMISED
-    return PurchaseState.DECLINED if Effect.DECLINED in effects else PurchaseState.REQUESTED
+    if Effect.DECLINED in effects:
+        return PurchaseState.DECLINED
+    return PurchaseState.REQUESTED if Effect.REQUESTED in effects else PurchaseState.UNPROMISED

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from processor.core.event import Event, proportional
-from processor.core.lifecycle import TAKES_BACK, Effect
+from processor.core.lifecycle import AUTHORIZATION_LIFE, TAKES_BACK, AuthorizationState, Effect
 from processor.core.message import MessageKind
 from processor.core.money import Money
 
@@ -53,25 +53,22 @@ class Standing:
 class _Sorting:
     """A purchase's events while they are sorted by what they do."""
 
+    states: dict[str, AuthorizationState] = field(default_factory=dict)
     decided: dict[str, Event] = field(default_factory=dict)
     parents: dict[str, str] = field(default_factory=dict)
     reversals: dict[str, Event] = field(default_factory=dict)
     credited: dict[str, Event] = field(default_factory=dict)
     cleared: list[Event] = field(default_factory=list)
     withdrawn: set[tuple[object, ...]] = field(default_factory=set)
-    expired_until: int | None = None
 
     def take(self, event: Event) -> None:
         """Sort one event in; they come in their order, so that of several with one trace the last says the amount."""
         effect = event.effect
-        if effect in DECIDED:
-            if event.credit:
-                if effect is Effect.FINAL:
-                    self.credited[event.trace] = event
-                return
-            self.decided[event.trace] = event
-            if event.original and event.original != event.trace:
-                self.parents[event.trace] = event.original
+        if effect in DECIDED and event.credit:
+            if effect is Effect.FINAL:
+                self.credited[event.trace] = event
+        elif effect in DECIDED or effect is Effect.REQUESTED:
+            self._say(event)
         elif effect is Effect.REVERSED:
             self.reversals[event.original or event.trace] = event
         elif effect in _RECORDED:
@@ -79,12 +76,27 @@ class _Sorting:
         elif effect is Effect.UNCLEARED:
             self.withdrawn.add(_record(event, TAKES_BACK[event.kind]))
         elif effect is Effect.EXPIRED:
-            self.expired_until = max(event.at, self.expired_until or event.at)
+            self.states = {trace: AUTHORIZATION_LIFE[state][effect] for trace, state in self.states.items()}
+
+    def _say(self, event: Event) -> None:
+        """Let a message say what has become of its authorization, where that is news."""
+        before = self.states.get(event.trace, AuthorizationState.AWAITED)
+        after = AUTHORIZATION_LIFE[before][event.effect]
+        self.states[event.trace] = after
+        if after is AUTHORIZATION_LIFE[AuthorizationState.AWAITED][event.effect]:
+            self.decided[event.trace] = event
+        if event.original and event.original != event.trace:
+            self.parents[event.trace] = event.original
 
     def chain(self, trace: str) -> list[str]:
-        """Return a message's trace, then those it refers to, one through the other; the last is the authorization's."""
+        """Return a message's trace, then those it refers to, one through the other; the last is the authorization's.
+
+        Messages that refer to each other in a circle stand alone.
+        """
         chain = [trace]
         while (parent := self.parents.get(chain[-1])) is not None and len(chain) < LONGEST_CHAIN:
+            if parent in chain:
+                return [trace]
             chain.append(parent)
         return chain
 
@@ -133,9 +145,7 @@ def standing_of(ordered: Sequence[Event]) -> Standing:
     for event in ordered:
         sorting.take(event)
     approved = _one_for_each_authorization(sorting)
-    final = tuple(entry for entry in approved if entry.event.effect is Effect.FINAL)
-    authorized = [entry for entry in approved if entry.event.effect is Effect.AUTHORIZED]
-    awaited = _awaited(authorized, sorting.expired_until)
+    awaited = [entry for entry in approved if entry.event.effect is Effect.AUTHORIZED]
     records = [
         Counted(event=event, amount=event.amount, billing=event.billing)
         for event in sorting.cleared
@@ -145,13 +155,13 @@ def standing_of(ordered: Sequence[Event]) -> Standing:
     presented = tuple(entry for entry in cleared if not entry.event.credit)
     credited = [sorting.left(event, (trace,)) for trace, event in sorting.credited.items()]
     return Standing(
-        authorized=awaited,
-        final=final,
+        authorized=_unreplaced(awaited),
+        final=tuple(entry for entry in approved if entry.event.effect is Effect.FINAL),
         presented=presented,
         refunded=tuple(entry for entry in cleared if entry.event.credit) or tuple(filter(None, credited)),
         disputes={kind: tuple(e for e in records if e.event.kind is kind) for kind in DISPUTES} if records else {},
         closed=_is_complete([entry.event for entry in presented]),
-        expired=len(awaited) < len(authorized),
+        expired=AuthorizationState.EXPIRED in sorting.states.values(),
         reversed=bool(sorting.reversals or sorting.withdrawn),
     )
 
@@ -166,7 +176,7 @@ def _one_for_each_authorization(sorting: _Sorting) -> list[Counted]:
     """
     groups: dict[str, Counted] = {}
     for trace, event in sorting.decided.items():
-        if event.effect is Effect.DECLINED:
+        if sorting.states[trace] not in _APPROVED:
             continue
         *completions, root = sorting.chain(trace)
         undone = completions and sorting.left(event, completions)
@@ -179,15 +189,13 @@ def _one_for_each_authorization(sorting: _Sorting) -> list[Counted]:
     return list(groups.values())
 
 
-def _awaited(authorized: Sequence[Counted], expired_until: int | None) -> tuple[Counted, ...]:
-    """Return the authorizations that are still awaited: neither replaced by a later one nor expired."""
-    replaced_until = max((entry.event.order for entry in authorized if entry.event.supersedes), default=None)
-    return tuple(
-        entry
-        for entry in authorized
-        if (replaced_until is None or entry.event.order >= replaced_until)
-        and (expired_until is None or entry.event.at > expired_until)
-    )
+_APPROVED: Final = frozenset({AuthorizationState.AUTHORIZED, AuthorizationState.FINAL})
+
+
+def _unreplaced(awaited: Sequence[Counted]) -> tuple[Counted, ...]:
+    """Return the authorizations that no later one has replaced."""
+    replaced_until = max((entry.event.order for entry in awaited if entry.event.supersedes), default=None)
+    return tuple(entry for entry in awaited if replaced_until is None or entry.event.order >= replaced_until)
 
 
 def _is_complete(presented: Sequence[Event]) -> bool:

@@ -304,6 +304,16 @@ def taken_back(reference: str, amount: Money, part: tuple[int, int] | None = Non
     return replace(presented(reference, amount, part=part), kind=MessageKind.PRESENTMENT_REVERSAL)
 
 
+def disputed(kind: MessageKind, reference: str, amount: Money, part: tuple[int, int] | None = None) -> CardMessage:
+    """Return a clearing record of one stage of a dispute, or of its reversal."""
+    return replace(presented(reference, amount, part=part), kind=kind)
+
+
+def expired() -> CardMessage:
+    """Return the processor's word that what was authorized until now is no longer awaited."""
+    return message(MessageKind.EXPIRY, Direction.ADVICE, "")
+
+
 def events(
     *messages: CardMessage, financial: FinancialMeaning = FinancialMeaning.FINAL, product: str = "classic"
 ) -> tuple[Event, ...]:
@@ -440,6 +450,15 @@ _ACTIONS: Final[Mapping[str, Callable[[_Said], CardMessage]]] = {
     "reverse the giving back": lambda said: replace(
         reversed_(said.own, f"f{said.slot}"), credit=True, processing_code="200000"
     ),
+    "estimate": lambda said: replace(authorized(said.trace, said.amount, said.billing, said.place), estimated=True),
+    "replace": lambda said: replace(authorized(said.own, said.amount, said.billing, said.place), supersedes=True),
+    "complete further": lambda said: financial(said.own, said.amount, f"s{said.slot}", said.place),
+    "reverse a completion": lambda said: reversed_(said.own, f"s{said.slot}"),
+    "charge back": lambda said: disputed(MessageKind.CHARGEBACK, f"r{said.slot}", said.amount),
+    "present again": lambda said: disputed(MessageKind.SECOND_PRESENTMENT, f"r{said.slot}", said.amount),
+    "charge back again": lambda said: disputed(MessageKind.ARBITRATION_CHARGEBACK, f"r{said.slot}", said.amount),
+    "take the chargeback back": lambda said: disputed(MessageKind.CHARGEBACK_REVERSAL, f"r{said.slot}", said.amount),
+    "expire": lambda said: expired(),
 }
 """What a step of a random history can do."""
 
