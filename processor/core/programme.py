@@ -208,6 +208,9 @@ class Programme:
     """One revision of a programme, in force from ``effective_from`` until the next revision is.
 
     ``excluded_mccs`` and ``excluded_processing_codes`` (two digits) earn nothing: cash, quasi-cash, fees.
+    ``authorization_days`` is how long an authorization is awaited that does not clear, ``link_days`` how far apart two
+    messages may lie that only amount and acceptor tie; ``refund_days`` how far back a refund without a reference counts
+    against purchases at its brand, None where it is a negative award of its own.
     ``rules`` are in the document's order; ``caps_of_rule`` and ``rules_of_partner`` are its indexes.
     """
 
@@ -229,6 +232,9 @@ class Programme:
     excluded_processing_codes: frozenset[str]
     rules: tuple[Rule, ...]
     caps: tuple[Cap, ...]
+    authorization_days: int = 30
+    link_days: int = 10
+    refund_days: int | None = None
     rules_of_partner: Mapping[str | None, tuple[Rule, ...]] = field(init=False)
     caps_of_rule: Mapping[str, tuple[Cap, ...]] = field(init=False)
 

@@ -129,6 +129,7 @@ def _programme(value: Mapping[str, Any], listed: MerchantList, revision: int) ->
             *(_discount(entry) for entry in value.get("discounts", ())),
         ),
         caps=tuple(_cap(entry, scale) for entry in value.get("caps", ())),
+        **value.get("purchases", {}),
     )
 
 

@@ -4,7 +4,7 @@ A retryable database error runs the batch again with the same ids; any other err
 that causes it is alone, and parks that one.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from math import inf
@@ -144,7 +144,7 @@ class BatchDecider:
         now = self.clock().astimezone(UTC)
         cards = [(entry.message.bank, entry.message.card) for entry in submissions if entry.message.card]
         addresses = self.address_book.resolve(cards, self.snapshots.current, now)
-        routed = [(entry, addresses[entry.message.card.token]) for entry in submissions if entry.message.card]
+        routed = [(entry, to) for entry in submissions if (to := _address_of(entry, addresses)) is not None]
         with self.engine.begin() as connection:
             cursor = connection.connection.cursor()
             version, accounts = lock_accounts(cursor, sorted({(to.bucket, to.account) for _, to in routed}))
@@ -209,16 +209,22 @@ _UNAVAILABLE: Final = Verdict(
 )
 
 
+def _address_of(entry: Submission, addresses: Mapping[bytes, CardAddress]) -> CardAddress | None:
+    """Return the account a message belongs to: the one it names, or that of its card."""
+    if entry.address is not None or entry.message.card is None:
+        return entry.address
+    return addresses[entry.message.card.token]
+
+
 def _refuse_moved(routed: Sequence[tuple[Submission, CardAddress]], accounts: dict[Key, AccountRow]) -> None:
     """Raise :class:`MovedAccountError` where a remembered address is out of date."""
     moved = [
         entry.message.card
         for entry, to in routed
-        if entry.message.card is not None
-        and ((to.bucket, to.account) not in accounts or accounts[to.bucket, to.account].superseded_by is not None)
+        if (to.bucket, to.account) not in accounts or accounts[to.bucket, to.account].superseded_by is not None
     ]
     if moved:
-        raise MovedAccountError(moved)
+        raise MovedAccountError([card for card in moved if card is not None])
 
 
 def periods_of(

@@ -6,6 +6,7 @@ from typing import Any
 from processor.core.message import CardMessage
 from processor.core.outcome import Outcome, Reason
 from processor.core.programme import Link
+from processor.store.directory import CardAddress
 from processor.wire.decode import Decoded
 
 
@@ -30,6 +31,7 @@ class Submission:
     for clearing records.
     ``replay`` is true for a parked message that is decided again; ``moved`` for one whose account was joined to
     another, where it is decided afresh.
+    ``address`` is the account of an event of operations or of the processor, which names no card.
     """
 
     message: CardMessage
@@ -40,6 +42,7 @@ class Submission:
     surviving: tuple[str, ...] = ()
     replay: bool = False
     moved: bool = False
+    address: CardAddress | None = None
     decoded: Decoded | None = field(default=None, repr=False)
     raw: bytes = field(default=b"", repr=False)
 

@@ -38,6 +38,7 @@ class AccountRow:
     """An account as the lock found it; the decision brings the balances and reservations up to date.
 
     ``reservations`` lists ``[purchase id in hex, cap, period, units, expiry in seconds since 1970]`` of open quotes.
+    ``refunds_from`` is the local date of the first refund without a reference that may still count against purchases.
     """
 
     bucket: int
@@ -51,6 +52,7 @@ class AccountRow:
     pending: int
     available: int
     reservations: list[list[Any]]
+    refunds_from: date | None = None
     changed: bool = False
 
 
@@ -69,7 +71,7 @@ class KnownMessage:
 # Lock the accounts in key order, and learn which reference data is current.
 LOCK_ACCOUNTS: Final = """
 SELECT t.bucket, t.id, t.bank, t.programme, t.product, t.status, t.provisional, t.superseded_by, t.pending, t.available,
-       t.reservations::text, (SELECT version FROM reference_version)
+       t.reservations::text, t.refunds_from, (SELECT version FROM reference_version)
 FROM unnest(%(buckets)s::smallint[], %(ids)s::bytea[]) AS k (bucket, id)
 JOIN account t ON t.bucket = k.bucket AND t.id = k.id
 WHERE true{bucket}
@@ -115,9 +117,11 @@ WHERE t.period = ANY (%(periods)s){bucket}
 # Bring balances and reservations up to date.
 UPDATE_ACCOUNTS: Final = """
 UPDATE account t
-SET pending = k.pending, available = k.available, reservations = k.reservations::json, updated_at = %(now)s
+SET pending = k.pending, available = k.available, reservations = k.reservations::json, refunds_from = k.refunds_from,
+    updated_at = %(now)s
 FROM unnest(%(buckets)s::smallint[], %(ids)s::bytea[], %(pending)s::bigint[], %(available)s::bigint[],
-            %(reservations)s::text[]) AS k (bucket, id, pending, available, reservations)
+            %(reservations)s::text[], %(refunds_from)s::date[])
+     AS k (bucket, id, pending, available, reservations, refunds_from)
 WHERE t.bucket = k.bucket AND t.id = k.id{bucket}
 """
 
@@ -206,9 +210,10 @@ def lock_accounts(cursor: Any, keys: Sequence[Key]) -> tuple[int, dict[Key, Acco
             pending=row[8],
             available=row[9],
             reservations=orjson.loads(row[10]) if row[10] else [],
+            refunds_from=row[11],
         )
         rows[account.bucket, account.id] = account
-        version = row[11]
+        version = row[12]
     return version, rows
 
 
@@ -392,6 +397,7 @@ def write_batch(cursor: Any, writes: BatchWrites, accounts: Iterable[AccountRow]
                 "reservations": [
                     orjson.dumps(account.reservations).decode() if account.reservations else None for account in changed
                 ],
+                "refunds_from": [account.refunds_from for account in changed],
                 "now": writes.now,
             },
         )

@@ -144,6 +144,7 @@ account = _table(
     Column("pending", BigInteger, nullable=False),
     Column("available", BigInteger, nullable=False),
     Column("reservations", JSON),
+    Column("refunds_from", Date),
     _time("updated_at"),
     PrimaryKeyConstraint("bucket", "id"),
     access=Access.UPDATE,
@@ -230,6 +231,7 @@ purchase = _table(
     Column("state", JSON, nullable=False),
     _time("updated_at"),
     PrimaryKeyConstraint("bucket", "id"),
+    Index("purchase_by_account", "bucket", "account", "id"),
     access=Access.UPDATE,
     sharded=True,
     dated="id",
@@ -300,6 +302,23 @@ Index(
     posting.c.programme,
     posting.c.business_date,
     postgresql_where=posting.c.between_parties,
+)
+
+link_review = _table(
+    "link_review",
+    _bucket(),
+    _binary("account"),
+    _binary("first"),
+    _binary("second"),
+    Column("confidence", SmallInteger, nullable=False),
+    _text("verdict"),
+    Column("detail", JSON, nullable=False),
+    _time("found_at"),
+    _time("updated_at"),
+    PrimaryKeyConstraint("bucket", "account", "first", "second"),
+    Index("link_review_by_verdict", "verdict", "found_at"),
+    access=Access.UPDATE,
+    sharded=True,
 )
 
 limit_counter = _table(

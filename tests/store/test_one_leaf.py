@@ -304,7 +304,7 @@ def test_what_is_read_was_planned_on_leaves(opened: dict[Name, list[Opened]]) ->
 def test_rows_of_one_bucket_and_month_lie_in_one_leaf(sharded: Engine, opened: dict[Name, list[Opened]]) -> None:
     """What the batch copied and inserted was routed to one leaf of each table."""
     with sharded.connect() as connection:
-        for table in sorted(SHARDED - {"cycle_posting"}):
+        for table in sorted(SHARDED - {"cycle_posting", "link_review"}):
             leaves = connection.execute(text(f"SELECT DISTINCT tableoid::regclass::text FROM {table}")).scalars().all()
             assert 1 == len(leaves), (table, leaves)
 
