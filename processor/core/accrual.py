@@ -52,7 +52,7 @@ def entitle(programme: Programme, folded: Folded) -> Entitled:
     anchor = folded.anchor
     if anchor is None:
         return _nothing(None, Reason.AWAITING_ORIGINAL)
-    partner = _partner(programme, anchor)
+    partner = partner_of(programme, anchor)
     if is_excluded(programme, mcc=anchor.mcc, processing_code=anchor.processing_code):
         return _nothing(partner, Reason.EXCLUDED)
     if not any(amounts.open_minor or amounts.cleared_minor for amounts in folded.transaction):
@@ -92,7 +92,8 @@ def _nothing(partner: Partner | None, reason: Reason) -> Entitled:
     return Entitled(partner=partner, entitlements=(), unrated=(), reason=reason)
 
 
-def _partner(programme: Programme, anchor: Event) -> Partner | None:
+def partner_of(programme: Programme, anchor: Event) -> Partner | None:
+    """Return the partner whose card acceptor a purchase was made at, None where it is nobody's."""
     merchant = match_merchant(
         programme, acquirer=anchor.acquirer, acceptor=anchor.acceptor, terminal=anchor.terminal, mcc=anchor.mcc
     )

@@ -6,7 +6,7 @@ that causes it is alone, and parks that one.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from math import inf
 from time import monotonic
 from typing import Any, Final
@@ -18,6 +18,7 @@ from processor.core.business_calendar import business_date
 from processor.core.card import CardReference
 from processor.core.decision import Purchase
 from processor.core.grant import period_of
+from processor.core.message import MessageKind
 from processor.core.outcome import Outcome, Reason
 from processor.core.programme import CapPeriod
 from processor.flow.address_book import AddressBook
@@ -34,15 +35,19 @@ from processor.store.card_side import (
     load_counters,
     load_families,
     load_known,
+    load_recent,
     load_traces,
     lock_accounts,
     write_batch,
 )
 from processor.store.directory import CardAddress
 from processor.store.failure import is_contended, is_retryable, is_unavailable
+from processor.store.schema import id_of_day
 from processor.store.undecodable import keep_undecodable
 
 FOLLOW_EVERY_S: Final = 1.0
+DAYS_ASTRAY: Final = 5
+"""How many days the day in a purchase's id may lie before the local date of the purchase."""
 
 _LOG = structlog.get_logger(__name__)
 
@@ -181,6 +186,9 @@ class BatchDecider:
         wanted = {(bucket, found) for (bucket, _, _), found in traces.items()}
         wanted |= {(key[0], known[key].purchase_id or b"") for key in named if key in known}
         purchases = load_families(cursor, wanted)
+        recent = _recent(cursor, routed, accounts, snapshot)
+        for (bucket, _), theirs in recent.items():
+            purchases.update({(bucket, found): purchase for found, purchase in theirs.items()})
         periods = periods_of(routed, purchases, snapshot)
         return BatchWork(
             snapshot=snapshot,
@@ -197,6 +205,7 @@ class BatchDecider:
                 if bank in snapshot.calendars
             },
             own=set(committing),
+            recent={key: set(theirs) for key, theirs in recent.items()},
         )
 
 
@@ -207,6 +216,31 @@ _UNAVAILABLE: Final = Verdict(
     explanation="",
     problem="the database did not answer and nothing is known to be booked; send the message again after a pause",
 )
+
+
+def _recent(
+    cursor: Any,
+    routed: Sequence[tuple[Submission, CardAddress]],
+    accounts: Mapping[Key, AccountRow],
+    snapshot: Snapshot,
+) -> dict[Key, dict[bytes, Purchase]]:
+    """Load the purchases that refunds without a reference can reach, of the accounts that have one or may get one.
+
+    A purchase's id begins with the day of one of its first messages, which may lie some days behind its local date.
+    """
+    since: dict[Key, date] = {}
+    for entry, to in routed:
+        key = (to.bucket, to.account)
+        account = accounts[key]
+        days = snapshot.longest_refund_days(account.programme)
+        message = entry.message
+        dates = [account.refunds_from] if account.refunds_from else []
+        if message.credit and message.kind is not MessageKind.REVERSAL:
+            dates.append(message.local_date or message.transmitted_at.date())
+        if days and dates:
+            first = min(dates) - timedelta(days=days + DAYS_ASTRAY)
+            since[key] = min(first, since.get(key, first))
+    return load_recent(cursor, since.keys(), id_of_day(min(since.values()))) if since else {}
 
 
 def _address_of(entry: Submission, addresses: Mapping[bytes, CardAddress]) -> CardAddress | None:

@@ -6,7 +6,7 @@ It never touches the database.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from hashlib import blake2b
 from typing import Any, Final
@@ -21,7 +21,7 @@ from processor.core.decision import (
     decide_again,
     withdraw,
 )
-from processor.core.event import event_of
+from processor.core.event import Event, event_of
 from processor.core.family import Regrouped, regroup
 from processor.core.grant import CounterKey
 from processor.core.message import CardMessage, Direction, MessageKind
@@ -29,6 +29,7 @@ from processor.core.outcome import Outcome, Reason
 from processor.core.posting import MEMBER_AVAILABLE, MEMBER_PENDING, PROGRAMME_ADJUSTED, Posting, Template, move
 from processor.core.programme import Benefit, LinkMode, Programme
 from processor.core.purchase import Amounts
+from processor.core.refund_match import place_refunds
 from processor.flow.snapshot import Snapshot
 from processor.flow.submission import Submission, Verdict
 from processor.store.card_file import Adoption
@@ -84,6 +85,7 @@ class BatchWork:
 
     ``own`` holds the messages that an earlier run of this batch may have committed: found present, they are its own,
     and only a second one of them in the batch is a duplicate.
+    ``recent`` names the purchases of the accounts whose refunds without a reference may count against them.
     ``business_dates`` maps a bank to the business date of what is booked now.
     ``enrolled`` receives the terms of accounts that wait no longer, as ``adopt_accounts`` takes them.
     """
@@ -96,6 +98,7 @@ class BatchWork:
     purchases: dict[Key, Purchase]
     counters: dict[Key, dict[CounterKey, int]]
     business_dates: dict[str, date]
+    recent: dict[Key, set[bytes]] = field(default_factory=dict)
     own: set[bytes] = field(default_factory=set)
     enrolled: dict[CardAddress, Adoption] = field(default_factory=dict)
     _numbers: dict[bytes, int] = field(default_factory=dict)
@@ -262,6 +265,8 @@ class BatchWork:
         used = self.counters.setdefault((account.bucket, account.id), {})
         own = {regrouped.own.id, *(purchase.id for purchase in family)}
         terms = self._terms(account, own, dict(used))
+        if not quote:
+            regrouped = self._place_refunds(account, regrouped, event, terms)
         withdrawn = [withdraw(purchase, regrouped.head, terms) for purchase in regrouped.gone]
         others = [decide_again(purchase, terms) for purchase in regrouped.changed]
         decision = decide(regrouped.own, event, terms, quote=quote)
@@ -296,6 +301,35 @@ class BatchWork:
         while purchase.merged_into is not None:
             purchase = self.purchases[bucket, purchase.merged_into]
         return purchase.head or purchase.id
+
+    def _place_refunds(self, account: AccountRow, regrouped: Regrouped, event: Event, terms: AccountTerms) -> Regrouped:
+        """Let an account's refunds without a reference count against its purchases, as they are after an event.
+
+        Only accounts with such refunds have all their purchases at hand.
+        """
+        known = self.recent.get((account.bucket, account.id))
+        if known is None:
+            return regrouped
+        own, gone = regrouped.own, {purchase.id for purchase in regrouped.gone}
+        moved = {purchase.id: purchase for purchase in (*regrouped.changed, *regrouped.kept)}
+        others = {
+            found: moved.get(found) or self.purchases[account.bucket, found]
+            for found in known | moved.keys()
+            if found not in gone and found != own.id
+        }
+        with_event = replace(own, events=(*own.events, event))
+        placement = place_refunds((with_event, *others.values()), terms.programme_at)
+        if placement.refunds_from != account.refunds_from:
+            account.refunds_from = placement.refunds_from
+            account.changed = True
+        again = {purchase.id for purchase in regrouped.changed}
+        again |= {found for found, purchase in others.items() if not placement.applies_to(purchase)}
+        return replace(
+            regrouped,
+            own=placement.applied_to(own),
+            changed=tuple(placement.applied_to(others[found]) for found in sorted(again)),
+            kept=tuple(purchase for purchase in regrouped.kept if purchase.id not in again),
+        )
 
     def _link(
         self, account: AccountRow, family: Sequence[Purchase], regrouped: Regrouped, keys: list[TraceKey]
@@ -367,6 +401,8 @@ class BatchWork:
 
     def _store_purchase(self, account: AccountRow, purchase: Purchase) -> None:
         key = (account.bucket, purchase.id)
+        if (account.bucket, account.id) in self.recent:
+            self.recent[account.bucket, account.id].add(purchase.id)
         if key in self.writes.new_purchases or key not in self.purchases:
             self.writes.new_purchases[key] = (account.id, purchase)
         else:

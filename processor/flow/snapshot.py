@@ -37,6 +37,10 @@ class Snapshot:
         """Return one revision; revisions count from 1 without gaps."""
         return self.programmes[programme][revision - 1]
 
+    def longest_refund_days(self, programme: str | None) -> int:
+        """Return how many days back a refund without a reference reaches at most, 0 where it reaches nothing."""
+        return max((revision.refund_days or 0 for revision in self.programmes.get(programme or "", ())), default=0)
+
     def bank_of(self, product: str | None) -> str | None:
         """Return the bank whose product this is, None where no programme has such a product."""
         _, terms = self.products.get(product or "", (None, None))

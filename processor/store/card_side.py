@@ -106,6 +106,14 @@ JOIN purchase t ON t.bucket = k.bucket AND t.id = k.id
 WHERE t.id >= %(low)s AND t.id < %(high)s{bucket}
 """
 
+# Read an account's purchases of some days, where refunds without a reference may count against them.
+LOAD_RECENT: Final = """
+SELECT t.bucket, t.id, t.account, t.state::text
+FROM unnest(%(buckets)s::smallint[], %(ids)s::bytea[]) AS k (bucket, account)
+JOIN purchase t ON t.bucket = k.bucket AND t.account = k.account
+WHERE t.id >= %(low)s{bucket}
+"""
+
 # Read the cap counters of the periods a batch can touch; their account's lock covers them.
 LOAD_COUNTERS: Final = """
 SELECT t.bucket, t.account, t.cap, t.period, t.used
@@ -273,6 +281,17 @@ def load_families(cursor: Any, keys: Collection[Key]) -> dict[Key, Purchase]:
             for other in (purchase.merged_into, purchase.head, *purchase.siblings)
             if other is not None
         } - found.keys()
+    return found
+
+
+def load_recent(cursor: Any, accounts: Collection[Key], since: bytes) -> dict[Key, dict[bytes, Purchase]]:
+    """Return the purchases of accounts whose ids begin with the day ``since`` or a later one, by account and id."""
+    found: dict[Key, dict[bytes, Purchase]] = {key: {} for key in accounts}
+    if accounts:
+        _run(cursor, LOAD_RECENT, list(accounts), {**_keyed(list(accounts)), "low": since})
+        for bucket, purchase_id, account, state in cursor.fetchall():
+            purchase = decode_purchase(bytes(purchase_id), state)
+            found[bucket, bytes(account)][purchase.id] = purchase
     return found
 
 
