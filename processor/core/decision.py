@@ -74,6 +74,8 @@ class Decision:
     ``purchase`` is the new state; ``awards`` and ``postings`` are only changes; ``considered`` holds every rule
     that was weighed, whether it changed anything or not, for the explanation.
     ``reserve`` is the capped headroom a quote asks to hold.
+    ``elsewhere`` are awards of other purchases that the message changed: one that merged into this, or that a refund
+    counts against.
     """
 
     reason: Reason
@@ -86,6 +88,7 @@ class Decision:
     unrated: tuple[str, ...]
     postings: tuple[Posting, ...]
     reserve: Mapping[CounterKey, int]
+    elsewhere: tuple[Award, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,6 +149,19 @@ def decide_again(purchase: Purchase, terms: AccountTerms) -> Decision | None:
     if programme is None:
         return None
     return _book(purchase, moment, programme, entitle(programme, folded), folded, terms)
+
+
+def with_elsewhere(decision: Decision, awards: Sequence[Award]) -> Decision:
+    """Return a decision that also says what its message changed in other purchases, and why where that is all."""
+    if not awards:
+        return decision
+    reason = decision.reason if decision.awards else _gained_or_lost(awards)
+    return replace(decision, reason=reason, elsewhere=tuple(awards))
+
+
+def _gained_or_lost(awards: Sequence[Award]) -> Reason:
+    gained = any(award.pending_change + award.available_change >= 0 for award in awards)
+    return Reason.EARNED if gained else Reason.TAKEN_BACK
 
 
 def _folded(purchase: Purchase, *, as_if_approved: bool = False) -> Folded:
@@ -337,8 +353,7 @@ _NO_PURCHASE: Final = frozenset(
 def _reason(event: Event, entitled: Entitled, considered: Sequence[Award], awards: Sequence[Award]) -> Reason:
     """Return why the message changed what it did; the guards stand in order of precedence."""
     if awards:
-        gained = any(award.pending_change + award.available_change >= 0 for award in awards)
-        return Reason.EARNED if gained else Reason.TAKEN_BACK
+        return _gained_or_lost(awards)
     if event.kind in OPERATIONS:
         return Reason.LINKED
     if event.kind in _NO_PURCHASE:

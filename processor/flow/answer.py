@@ -34,7 +34,8 @@ def acknowledge(incoming: IncomingMessage, submission: Submission, dialect: Dial
 
 
 def award_lines(verdict: Verdict) -> tuple[AwardLine, ...]:
-    """Return what a decision changed, from its stored document."""
+    """Return what a decision changed, in its own purchase and in others, from its stored document."""
+    changes = (*verdict.detail.get("changes", ()), *verdict.detail.get("elsewhere", ()))
     return tuple(
         [
             AwardLine(
@@ -45,7 +46,7 @@ def award_lines(verdict: Verdict) -> tuple[AwardLine, ...]:
                 granted=granted,
                 discount=discount,
             )
-            for rule, unit, pending_change, posted_change, granted, discount in verdict.detail.get("changes", ())
+            for rule, unit, pending_change, posted_change, granted, discount in changes
         ]
     )
 

@@ -186,7 +186,7 @@ class BatchDecider:
         wanted = {(bucket, found) for (bucket, _, _), found in traces.items()}
         wanted |= {(key[0], known[key].purchase_id or b"") for key in named if key in known}
         purchases = load_families(cursor, wanted)
-        recent = _recent(cursor, routed, accounts, snapshot)
+        recent = _recent(cursor, routed, accounts, snapshot, now)
         for (bucket, _), theirs in recent.items():
             purchases.update({(bucket, found): purchase for found, purchase in theirs.items()})
         periods = periods_of(routed, purchases, snapshot)
@@ -223,6 +223,7 @@ def _recent(
     routed: Sequence[tuple[Submission, CardAddress]],
     accounts: Mapping[Key, AccountRow],
     snapshot: Snapshot,
+    now: datetime,
 ) -> dict[Key, dict[bytes, Purchase]]:
     """Load the purchases that refunds without a reference can reach, of the accounts that have one or may get one.
 
@@ -240,7 +241,10 @@ def _recent(
         if days and dates:
             first = min(dates) - timedelta(days=days + DAYS_ASTRAY)
             since[key] = min(first, since.get(key, first))
-    return load_recent(cursor, since.keys(), id_of_day(min(since.values()))) if since else {}
+    if not since:
+        return {}
+    until = now.date() + timedelta(days=DAYS_ASTRAY)
+    return load_recent(cursor, since.keys(), id_of_day(min(since.values())), id_of_day(until))
 
 
 def _address_of(entry: Submission, addresses: Mapping[bytes, CardAddress]) -> CardAddress | None:

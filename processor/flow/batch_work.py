@@ -19,6 +19,7 @@ from processor.core.decision import (
     Withdrawal,
     decide,
     decide_again,
+    with_elsewhere,
     withdraw,
 )
 from processor.core.event import Event, event_of
@@ -272,6 +273,8 @@ class BatchWork:
         decision = decide(regrouped.own, event, terms, quote=quote)
         if decision is None or None in others:
             return None
+        elsewhere = [award for withdrawal in withdrawn for award in withdrawal.awards]
+        elsewhere += [award for other in filter(None, others) for award in other.awards]
         self._link(account, family, regrouped, keys)
         for withdrawal in withdrawn:
             self._withdraw(account, withdrawal, submission.message.message_id)
@@ -283,7 +286,7 @@ class BatchWork:
             self._store_purchase(account, decision.purchase)
         else:
             self._take_decision(account, decision, submission.message.message_id)
-        return decision
+        return with_elsewhere(decision, elsewhere)
 
     def _family(self, account: AccountRow, message: CardMessage, keys: Sequence[TraceKey]) -> list[Purchase]:
         """Return the purchases of the families that a message's traces, or the messages it is about, lead to."""
@@ -524,6 +527,8 @@ def decision_detail(decision: Decision) -> dict[str, Any]:
         detail["quote"] = True
     if decision.awards:
         detail["changes"] = [_change_to_list(award) for award in decision.awards]
+    if decision.elsewhere:
+        detail["elsewhere"] = [_change_to_list(award) for award in decision.elsewhere]
     if decision.considered:
         detail["considered"] = [_considered_to_list(award) for award in decision.considered]
     if decision.unrated:

@@ -169,10 +169,11 @@ def _rate(programme: Programme, rule: Rule, currency: str, rate: Ratio) -> str:
 
 def _changes(programme: Programme, detail: Mapping[str, Any]) -> Iterator[str]:
     booked = "would change" if detail.get("quote") else "changed"
-    for rule, unit, pending_change, available_change, _, _ in detail.get("changes", ()):
-        pending = _units(programme, pending_change, unit, sign="+")
-        available = _units(programme, available_change, unit, sign="+")
-        yield f"The message {booked} rule {rule} by {pending} pending and {available} available."
+    for place, where in (("changes", ""), ("elsewhere", " in another purchase")):
+        for rule, unit, pending_change, available_change, _, _ in detail.get(place, ()):
+            pending = _units(programme, pending_change, unit, sign="+")
+            available = _units(programme, available_change, unit, sign="+")
+            yield f"The message {booked} rule {rule} by {pending} pending and {available} available{where}."
 
 
 def _losers(programme: Programme, detail: Mapping[str, Any], recomputed: Recomputed) -> Iterator[str]:

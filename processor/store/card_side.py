@@ -111,7 +111,7 @@ LOAD_RECENT: Final = """
 SELECT t.bucket, t.id, t.account, t.state::text
 FROM unnest(%(buckets)s::smallint[], %(ids)s::bytea[]) AS k (bucket, account)
 JOIN purchase t ON t.bucket = k.bucket AND t.account = k.account
-WHERE t.id >= %(low)s{bucket}
+WHERE t.id >= %(low)s AND t.id < %(high)s{bucket}
 """
 
 # Read the cap counters of the periods a batch can touch; their account's lock covers them.
@@ -284,11 +284,11 @@ def load_families(cursor: Any, keys: Collection[Key]) -> dict[Key, Purchase]:
     return found
 
 
-def load_recent(cursor: Any, accounts: Collection[Key], since: bytes) -> dict[Key, dict[bytes, Purchase]]:
-    """Return the purchases of accounts whose ids begin with the day ``since`` or a later one, by account and id."""
+def load_recent(cursor: Any, accounts: Collection[Key], low: bytes, high: bytes) -> dict[Key, dict[bytes, Purchase]]:
+    """Return the purchases of accounts whose ids begin with a day from ``low`` to before ``high``, by account."""
     found: dict[Key, dict[bytes, Purchase]] = {key: {} for key in accounts}
     if accounts:
-        _run(cursor, LOAD_RECENT, list(accounts), {**_keyed(list(accounts)), "low": since})
+        _run(cursor, LOAD_RECENT, list(accounts), {**_keyed(list(accounts)), "low": low, "high": high})
         for bucket, purchase_id, account, state in cursor.fetchall():
             purchase = decode_purchase(bytes(purchase_id), state)
             found[bucket, bytes(account)][purchase.id] = purchase

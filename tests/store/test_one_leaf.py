@@ -213,6 +213,7 @@ def run_everything(connection: Connection) -> None:
     card_side.load_known(cursor, messages)
     card_side.load_traces(cursor, [(BUCKET, one, one), (BUCKET, two, one)])
     card_side.load_purchases(cursor, messages)
+    card_side.load_recent(cursor, [(BUCKET, one)], DAY, id_of_day(date(2026, 11, 21)))
     card_side.load_counters(cursor, [(BUCKET, one), (BUCKET, two)], ["2026-11", "2026-12"])
     parked.load_named(cursor, messages)
     card_file.parked_of(cursor, addresses[0], Reason)
