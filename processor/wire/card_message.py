@@ -16,25 +16,17 @@ import orjson
 from processor.core.card import CardReference
 from processor.core.message import CardMessage, Direction, MessageKind
 from processor.core.money import CURRENCY_OF_NUMERIC_CODE, Money
-from processor.wire.decode import Decoded, DecodeFailure
+from processor.wire.decode import Decoded
 from processor.wire.dialect import Dialect
+from processor.wire.message_kind import kind_of
 from processor.wire.tokenise import Tokeniser
 
 FUTURE_DAYS: Final = 2
 """A date without a year is the latest one that is at most this many days after receipt."""
 
-FIRST_PRESENTMENT: Final = "200"
-"""Function code of a first presentment (ISO 8583:1993, data element 24)."""
-
 _LEAP_YEARS_APART: Final = 8
-_CLEARING: Final = "24"
+_NOTIFICATION: Final = "4"
 _INSTITUTIONS: Final = frozenset({"acquirer", "forwarder"})
-_KINDS: Final = {
-    "1": MessageKind.AUTHORIZATION,
-    "2": MessageKind.FINANCIAL,
-    "4": MessageKind.REVERSAL,
-    "8": MessageKind.NETWORK_MANAGEMENT,
-}
 _DIRECTIONS: Final = {
     "0": Direction.REQUEST,
     "1": Direction.RESPONSE,
@@ -56,13 +48,13 @@ def to_card_message(
 ) -> CardMessage:
     """Build the card message; ``received_at`` is aware, ``clearing_file`` the file's id where it came in one.
 
-    Raises :class:`DecodeFailure` where a field the decision needs is missing or odd, also for a clearing record that
-    is no first presentment.
+    Ask :func:`~processor.wire.message_kind.books_nothing` first: what books nothing may lack a date or an identity.
+    Raises :class:`~processor.wire.decode.DecodeFailure` where a field the decision needs is missing or odd.
     """
     fields = decoded.fields
     get = fields.get
-    kind = _kind(decoded, dialect)
-    clearing = decoded.mti[1:3] == _CLEARING
+    kind = kind_of(decoded, dialect)
+    clearing = decoded.mti[2] == _NOTIFICATION and bool(dialect.clearing_identity)
     transmitted_at = (
         _local_date_time(decoded, dialect, received_at) if clearing else _sent(decoded, dialect, received_at)
     )
@@ -72,8 +64,8 @@ def to_card_message(
     if clearing:
         trace = ""
         identity = _clearing_identity(decoded, dialect, clearing_file, record_number)
-        if amount is None:
-            raise decoded.failure("amount", "is missing; a presentment needs it", dialect.numbers)
+        if amount is None and kind is not MessageKind.ADMINISTRATIVE:
+            raise decoded.failure("amount", "is missing; a clearing record needs it", dialect.numbers)
     else:
         if not trace_number:
             raise decoded.failure("trace_number", "is missing; it tells messages apart", dialect.numbers)
@@ -121,6 +113,7 @@ def to_card_message(
         acquirer_reference=get("acquirer_reference", "").strip(),
         clearing_file=clearing_file,
         record_number=record_number,
+        message_reason=get("message_reason", ""),
         clearing_part=_clearing_part(decoded, dialect),
         oddities=decoded.oddities,
     )
@@ -134,21 +127,6 @@ def message_day(message: CardMessage) -> date:
 def days_old(message: CardMessage, received_at: datetime) -> int:
     """Return how many days before its receipt the message says it was sent; negative where it lies ahead."""
     return received_at.astimezone(UTC).toordinal() - int.from_bytes(message.message_id[:3], "big")
-
-
-def _kind(decoded: Decoded, dialect: Dialect) -> MessageKind:
-    mti = decoded.mti
-    if mti[1:3] == _CLEARING:
-        if decoded.fields.get("function_code") != FIRST_PRESENTMENT:
-            raise decoded.failure("function_code", "not a presentment: only function 200 is one", dialect.numbers)
-        reversed_presentment = decoded.fields.get("presentment_reversal", "").startswith("R")
-        return MessageKind.PRESENTMENT_REVERSAL if reversed_presentment else MessageKind.PRESENTMENT
-    kind = None if mti[2] == "4" else _KINDS.get(mti[1])
-    if kind is None:
-        raise DecodeFailure(
-            dialect=decoded.dialect, field="mti", position=0, problem=f"{mti} is not a presentment or a card message"
-        )
-    return kind
 
 
 def _message_id(sent: datetime, bank: str, mti: str, identity: list[str]) -> bytes:
@@ -181,6 +159,8 @@ def _clearing_identity(decoded: Decoded, dialect: Dialect, clearing_file: str, r
 
 def _identity_value(name: str, fields: dict[str, str]) -> str:
     value = fields.get(name, "")
+    if name == "presentment_reversal":
+        return value.rstrip() if value.startswith("R") else ""
     # Hosts that pack digits may send a leading zero more.
     return value.lstrip("0") if name in _INSTITUTIONS else value
 
@@ -196,10 +176,16 @@ def _sent(decoded: Decoded, dialect: Dialect, received_at: datetime) -> datetime
 
 
 def _local_date_time(decoded: Decoded, dialect: Dialect, received_at: datetime) -> datetime:
-    """Return the card acceptor's own time (YYMMDDhhmmss) taken as UTC, since a clearing record carries no other."""
+    """Return the card acceptor's own time (YYMMDDhhmmss) taken as UTC, since a clearing record carries no other.
+
+    A fee, which no card acceptor makes, is dated by its date of action.
+    """
     stated = decoded.fields.get("local_date_time")
     if stated is None:
-        raise decoded.failure("local_date_time", "is missing; it dates the record", dialect.numbers)
+        action_date = decoded.fields.get("action_date")
+        if action_date is None:
+            raise decoded.failure("local_date_time", "is missing; it dates the record", dialect.numbers)
+        stated = f"{action_date}000000"
     day = _day_with_year(stated[:6])
     if day is None:
         raise decoded.failure("local_date_time", "is not a date YYMMDDhhmmss", dialect.numbers)

@@ -12,6 +12,8 @@ from typing import Any, Final, NamedTuple
 
 import yaml
 
+from processor.core.message import MessageKind
+
 TEXT_CODECS: Final = ("latin-1", "cp037", "cp500", "cp1140")
 """Codecs of one byte a character that decode every byte; ``ascii`` would refuse one accented letter in a name."""
 
@@ -41,6 +43,7 @@ _KEYS: Final = frozenset(
         "extends",
         "identity",
         "kept",
+        "kinds",
         "links",
         "messages",
         "sensitive",
@@ -49,6 +52,12 @@ _KEYS: Final = frozenset(
         "volatile",
     }
 )
+_KIND: Final = re.compile(r"([01][1-8][0-4][0-5])(?:/([0-9x]{3})(?:/([0-9x]{4}))?)?")
+KINDS: Final = tuple(
+    kind.name.lower() for kind in MessageKind if kind < MessageKind.EXPIRY and not kind.name.endswith("_REVERSAL")
+)
+"""The kinds that a dialect's table may give a message; a reversal mark in the message makes the reversal of each."""
+
 _LINKS: Final = ("lifecycle_id", "approval_code", "retrieval_reference")
 
 DECISION_FIELDS: Final = frozenset(
@@ -116,6 +125,20 @@ class Subelement:
     description: str
 
 
+class KindRule(NamedTuple):
+    """What a message of one type means, where its function code and reason are these; x stands for any digit."""
+
+    message_type: str
+    function_code: str
+    message_reason: str
+    kind: str
+
+    @property
+    def stated(self) -> int:
+        """How many digits the rule states; of several that match, the one that states most wins."""
+        return sum(character != "x" for character in self.function_code + self.message_reason)
+
+
 class Rule(NamedTuple):
     """What decoding does with one element, looked up once a message and element."""
 
@@ -153,6 +176,7 @@ class Dialect:
     sensitive: frozenset[str]
     echo: tuple[str, ...]
     links: tuple[str, ...]
+    kinds: tuple[KindRule, ...]
     award_field: int | None
     spec: Mapping[str, Mapping[str, Any]]
     rules: Mapping[str, Rule]
@@ -242,6 +266,7 @@ def _compile(name: str, data: Mapping[str, Any]) -> Dialect:
         sensitive=frozenset(listed["sensitive"]),
         echo=listed["echo"],
         links=links,
+        kinds=_kinds(name, data.get("kinds", {})),
         award_field=award_field,
         spec=_spec(elements, encoding),
         rules={str(number): _rule(element, listed, carriers, encoding) for number, element in elements.items()},
@@ -334,6 +359,23 @@ def _check_lists(name: str, listed: Mapping[str, tuple[str, ...]], numbers: Mapp
     for field in listed["echo"]:
         if field not in numbers or field in listed["sensitive"]:
             raise DialectError(name, "echo", f"lists {field!r}; expected elements that are not sensitive")
+
+
+def _kinds(name: str, stated: Any) -> tuple[KindRule, ...]:
+    if not isinstance(stated, dict):
+        raise DialectError(name, "kinds", "expected a mapping of message type, function code and reason to a kind")
+    rules = []
+    for meant, kind in stated.items():
+        found = _KIND.fullmatch(str(meant))
+        if found is None or int(found[1][3]) % 2:
+            problem = "expected a message type, or 1240/200, or 1740/7xx/1234, x for any digit, in quotes"
+            raise DialectError(name, f"kinds {meant}", problem)
+        if kind not in KINDS:
+            raise DialectError(name, f"kinds {meant}", f"is {kind!r}; expected one of {', '.join(KINDS)}")
+        rules.append(
+            KindRule(message_type=found[1], function_code=found[2] or "", message_reason=found[3] or "", kind=kind)
+        )
+    return tuple(sorted(rules, key=lambda rule: -rule.stated))
 
 
 def _message_types(name: str, stated: Any, version: Any) -> tuple[str, ...]:

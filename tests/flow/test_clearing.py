@@ -240,7 +240,7 @@ def test_a_bad_record_is_kept_aside_and_its_neighbours_are_taken(pipeline: Pipel
     kept = rows(pipeline.database, "SELECT source, field, bank, dialect FROM undecodable ORDER BY source")
     assert [
         ("FILE-1 record 3", "4 amount", "alpha", "ipm93-ebcdic"),
-        ("FILE-1 record 4", "mti", "alpha", "ipm93-ebcdic"),
+        ("FILE-1 record 4", "12 local_date_time", "alpha", "ipm93-ebcdic"),
         ("FILE-1 record 5", "2 pan", "alpha", "ipm93-ebcdic"),
     ] == kept
     assert (0, 150) == totals(pipeline.database)

@@ -13,11 +13,12 @@ from processor.core.message import CardMessage, Direction, MessageKind
 from processor.core.money import Money
 from processor.wire.card_message import _resolve, days_old, message_day, to_card_message
 from processor.wire.decode import DecodeFailure, decode
-from processor.wire.dialect import Dialect
+from processor.wire.dialect import Dialect, parse_dialect
 from processor.wire.encode import encode_message
+from processor.wire.message_kind import books_nothing
 from processor.wire.stored import message_from_json, message_to_json
 from processor.wire.tokenise import Tokeniser
-from tests.wire.conftest import DIALECTS, PAN, PIN_BLOCK, RECEIVED_AT, authorization, presentment
+from tests.wire.conftest import DIALECTS, PAN, PIN_BLOCK, RECEIVED_AT, TEXTS, authorization, presentment
 
 ASCII = DIALECTS["iso87-ascii"]
 IPM = DIALECTS["ipm93-ebcdic"]
@@ -306,7 +307,6 @@ def test_odd_content_of_a_needed_field_is_refused(changes: dict[str, str], field
         ({"local_date_time": "261125111530"}, "12 local_date_time"),
         ({"amount": ""}, "4 amount"),
         ({"function_code": ""}, "24 function_code"),
-        ({"function_code": "205"}, "24 function_code"),
         ({"clearing_part": "0302"}, "clearing_part"),
         ({"clearing_part": "0001"}, "clearing_part"),
         ({"clearing_part": "1"}, "clearing_part"),
@@ -347,11 +347,99 @@ def test_a_reversed_presentment_is_its_own_kind() -> None:
     assert MessageKind.PRESENTMENT == _record(presentment_reversal=" 261122").kind
 
 
-@pytest.mark.parametrize("mti", ["1442", "1644", "1740"])
-def test_other_records_are_no_card_messages(mti: str) -> None:
-    """Chargebacks, file headers and fees are not presentments."""
-    with pytest.raises(DecodeFailure, match="not a presentment"):
-        _message(IPM, mti, presentment(), record_number=2)
+@pytest.mark.parametrize(
+    ("mti", "function_code", "kind"),
+    [
+        ("1240", "200", MessageKind.PRESENTMENT),
+        ("1240", "205", MessageKind.SECOND_PRESENTMENT),
+        ("1240", "282", MessageKind.SECOND_PRESENTMENT),
+        ("1442", "450", MessageKind.CHARGEBACK),
+        ("1442", "453", MessageKind.CHARGEBACK),
+        ("1442", "451", MessageKind.ARBITRATION_CHARGEBACK),
+        ("1442", "454", MessageKind.ARBITRATION_CHARGEBACK),
+        ("1740", "700", MessageKind.FEE_COLLECTION),
+        ("1740", "783", MessageKind.FEE_COLLECTION),
+    ],
+)
+def test_the_function_code_says_which_stage_a_record_is(mti: str, function_code: str, kind: MessageKind) -> None:
+    """Each stage of a dispute is its own kind, and its reversal is that kind's reversal; each is another message."""
+    record = _message(IPM, mti, presentment(function_code=function_code), record_number=2)
+    reversal = _message(
+        IPM, mti, presentment(function_code=function_code, presentment_reversal="R261123"), record_number=2
+    )
+
+    assert (kind, f"{kind.name}_REVERSAL") == (record.kind, reversal.kind.name)
+    assert record.message_id != reversal.message_id
+    assert Money(amount_minor=12050, currency="EUR") == record.amount
+    assert "05400006326100000000018" == record.acquirer_reference
+
+
+def test_stages_of_one_dispute_have_their_own_identities() -> None:
+    """Function code, reference, part and reversal mark identify a record in whichever file it stands."""
+    stages = [("1240", "200"), ("1442", "450"), ("1240", "205"), ("1442", "451"), ("1442", "453")]
+    ids = {_message(IPM, mti, presentment(function_code=code), record_number=2).message_id for mti, code in stages}
+    again = {_message(IPM, mti, presentment(function_code=code), record_number=9).message_id for mti, code in stages}
+
+    assert 5 == len(ids)
+    assert ids == again
+
+
+def test_a_mark_that_says_not_reversed_is_no_part_of_the_identity() -> None:
+    """A space or zeros in the reversal indicator say what its absence says."""
+    assert _record().message_id == _record(presentment_reversal=" 261122").message_id
+
+
+@pytest.mark.parametrize(
+    ("mti", "function_code", "field"),
+    [("1240", "283", "24 function_code"), ("1442", "", "24 function_code"), ("1740", "800", "24 function_code")],
+)
+def test_a_record_without_a_meaning_is_refused(mti: str, function_code: str, field: str) -> None:
+    """A function code that the dialect's table lacks is no guess but a failure that says what to add."""
+    with pytest.raises(DecodeFailure, match="add it to the dialect's kinds") as caught:
+        _message(IPM, mti, presentment(function_code=function_code), record_number=2)
+
+    assert field == caught.value.field
+
+
+def test_a_dialect_maps_reasons_to_stages() -> None:
+    """The most exact line of the table wins: some fees are stages of a dispute, the others stay fees."""
+    own = parse_dialect("own", 'extends: ipm93-ebcdic\nkinds: {"1740/700/76xx": arbitration_chargeback}', TEXTS)
+
+    def kind(reason: str) -> MessageKind:
+        fields = presentment(function_code="700", message_reason=reason)
+        return _message(own, "1740", fields, record_number=2).kind
+
+    assert MessageKind.ARBITRATION_CHARGEBACK == kind("7601")
+    assert MessageKind.FEE_COLLECTION == kind("7701")
+    assert (
+        "7601"
+        == _message(
+            own, "1740", presentment(function_code="700", message_reason="7601"), record_number=2
+        ).message_reason
+    )
+
+
+def test_a_fee_is_dated_by_its_date_of_action() -> None:
+    """A fee that no card acceptor made has no local time."""
+    fields = presentment(function_code="700", local_date_time="", action_date="261121")
+
+    assert date(2026, 11, 21) == message_day(_message(IPM, "1740", fields, record_number=2))
+
+
+@pytest.mark.parametrize(
+    ("mti", "changes", "nothing"),
+    [
+        ("1644", {"function_code": "697", "pan": ""}, True),
+        ("1644", {"function_code": "603"}, True),
+        ("1740", {"function_code": "700", "pan": ""}, True),
+        ("1740", {"function_code": "700"}, False),
+        ("1442", {"function_code": "450"}, False),
+        ("1240", {"pan": ""}, False),
+    ],
+)
+def test_what_books_nothing_says_so(mti: str, changes: dict[str, str], nothing: bool) -> None:
+    """Administrative records and fees without a card move nothing; a presentment without a card is an error instead."""
+    assert nothing is books_nothing(decode(IPM, encode_message(IPM, mti, presentment(**changes))), IPM)
 
 
 @pytest.mark.parametrize(
