@@ -18,6 +18,7 @@ class Settings:
     """What a process needs to know before it starts.
 
     ``database_url`` is the service role's, ``owner_database_url`` the schema owner's, needed for migrations alone.
+    ``tcp_links`` is the file that says which raw TCP links listen where, None where none do.
     ``token_keys`` maps a key id to 32 bytes; ``active_token_key`` names the one that new tokens are made with.
     """
 
@@ -27,6 +28,7 @@ class Settings:
     active_token_key: str
     output_folder: Path
     data_folder: Path
+    tcp_links: Path | None = None
 
 
 def settings_from(environment: Mapping[str, str] = os.environ) -> Settings:
@@ -42,6 +44,7 @@ def settings_from(environment: Mapping[str, str] = os.environ) -> Settings:
         active_token_key=active,
         output_folder=Path(environment.get("COBRAND_OUTPUT_FOLDER", "var/settlement")),
         data_folder=Path(environment.get("COBRAND_DATA_FOLDER", "/var/tmp/cobrand")),  # noqa: S108 - see embedded.py.
+        tcp_links=Path(environment["COBRAND_TCP_LINKS"]) if environment.get("COBRAND_TCP_LINKS") else None,
     )
 
 

@@ -11,11 +11,11 @@ import socket
 import subprocess
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
 import structlog
 from sqlalchemy import Engine
@@ -38,6 +38,9 @@ from processor.rpc.operations_service import OperationsService
 from processor.rpc.programme_service import ProgrammeService
 from processor.rpc.server import Service, serve
 from processor.rpc.settlement_service import SettlementService
+from processor.rpc.tcp.link_file import LinkFile, read_links
+from processor.rpc.tcp.links import TcpLink
+from processor.rpc.tcp.server import TcpServer
 from processor.store.engine import connect
 from processor.store.operations import remove_worker_status, write_worker_status
 from processor.store.reference import load_bucket_count
@@ -93,6 +96,25 @@ def compile_dialects(texts: Mapping[str, str]) -> dict[str, Dialect]:
     return {name: parse_dialect(name, text, texts) for name, text in texts.items()}
 
 
+def load_links(settings: Settings, dialects: Mapping[str, Dialect]) -> tuple[TcpLink, ...]:
+    """Return the raw TCP links of the installation, none where COBRAND_TCP_LINKS names no file.
+
+    Raises :class:`ConfigurationError` with every error in the file.
+    """
+    if settings.tcp_links is None:
+        return ()
+    source = str(settings.tcp_links)
+    try:
+        text = settings.tcp_links.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        problem = getattr(error, "strerror", None) or "it is not UTF-8"
+        raise ConfigurationError(f"COBRAND_TCP_LINKS names {source}, which cannot be read ({problem})") from None
+    read = read_links(text, source=source, dialects=dialects)
+    if isinstance(read, LinkFile):
+        return read.links
+    raise ConfigurationError("COBRAND_TCP_LINKS names a file with mistakes:\n" + "\n".join(map(str, read)))
+
+
 @dataclass(slots=True, kw_only=True)
 class Parts:
     """What one worker process is made of; ``desk`` decides for files and operations, beside the hosts' streams."""
@@ -102,6 +124,7 @@ class Parts:
     intake: Intake
     desk: BatchDecider
     worker: Worker
+    tcp: TcpServer
     clock: Clock
     bucket_count: int
 
@@ -126,6 +149,7 @@ def build(settings: Settings, clock: Clock) -> Parts:
         bucket_count = load_bucket_count(connection)
         snapshots.refresh(connection)
     dialects = compile_dialects(schemas.iso8583_dialects())
+    links = load_links(settings, dialects)
 
     def intake() -> Intake:
         return Intake(dialects=dialects, token_keys=settings.token_keys, active=settings.active_token_key)
@@ -142,6 +166,7 @@ def build(settings: Settings, clock: Clock) -> Parts:
         intake=intake(),
         desk=decider(),
         worker=worker,
+        tcp=TcpServer(links, worker=worker, dialects=dialects, clock=clock),
         clock=clock,
         bucket_count=bucket_count,
     )
@@ -218,7 +243,8 @@ def run_worker(settings: Settings, options: ServeOptions, announce: Callable[[in
                 _LOG.error("supervisor_gone")
                 os.kill(os.getpid(), signal.SIGTERM)
             try:
-                await asyncio.to_thread(_write_status, parts, card_network, name, started_at)
+                tcp = parts.tcp.status()  # On the loop that changes it.
+                await asyncio.to_thread(_write_status, parts, card_network, tcp, name, started_at)
             except SQLAlchemyError as error:
                 _LOG.warning("status_not_written", error=type(error).__name__)
             await asyncio.sleep(STATUS_EVERY_S)
@@ -236,6 +262,7 @@ def run_worker(settings: Settings, options: ServeOptions, announce: Callable[[in
         asyncio.run(
             serve(
                 services_of(parts, settings, card_network),
+                parts.tcp,
                 host=options.host,
                 port=options.port,
                 announce=announce,
@@ -247,7 +274,9 @@ def run_worker(settings: Settings, options: ServeOptions, announce: Callable[[in
         parts.engine.dispose()
 
 
-def _write_status(parts: Parts, card_network: CardNetworkService, name: str, started_at: datetime) -> None:
+def _write_status(
+    parts: Parts, card_network: CardNetworkService, tcp: list[dict[str, Any]], name: str, started_at: datetime
+) -> None:
     """Write what this worker has done, and follow the reference data while no message brings its version along."""
     counts = parts.worker.counts
     with parts.engine.begin() as connection:
@@ -266,6 +295,7 @@ def _write_status(parts: Parts, card_network: CardNetworkService, name: str, sta
                     [bank, dialect, link.messages, link.undecodable, link.last_at.isoformat() if link.last_at else None]
                     for (bank, dialect), link in list(counts.links.items())
                 ],
+                "tcp_links": tcp,
             },
         )
 
@@ -280,15 +310,24 @@ def reserved_port(host: str, port: int) -> Iterator[int]:
         yield int(holder.getsockname()[1])
 
 
-def supervise(command: Callable[[int, int], list[str]], options: ServeOptions, announce: Callable[[int], None]) -> int:
+def supervise(
+    command: Callable[[int, int], list[str]],
+    options: ServeOptions,
+    announce: Callable[[int], None],
+    links: Sequence[TcpLink] = (),
+) -> int:
     """Run the workers as processes on one port until told to stop; return the exit code.
 
+    The ports of raw ``links`` are held as the one of gRPC is, so that no other program takes them meanwhile.
     ``command`` gives the command line of worker n on a port.
     ``announce`` is called once a worker takes calls.
     A worker that ends by itself is started again a bounded number of times an hour; then all are stopped.
     """
     configure_logging()
-    with reserved_port(options.host, options.port) as port:
+    with ExitStack() as held:
+        port = held.enter_context(reserved_port(options.host, options.port))
+        for link in links:
+            held.enter_context(reserved_port(link.address, link.port))
         signalled: list[int] = []
         for asked in (signal.SIGTERM, signal.SIGINT):
             signal.signal(asked, lambda received, _frame: signalled.append(received))

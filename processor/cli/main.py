@@ -19,6 +19,7 @@ from processor.cli import (
     programme_verbs,
     service_verbs,
     settlement_verbs,
+    tcp_verbs,
 )
 from processor.cli.failure import CommandError, ExitCode
 from processor.cli.output import say
@@ -59,6 +60,7 @@ for _verbs in (
     settlement_verbs,
     ledger_verbs,
     operations_verbs,
+    tcp_verbs,
 ):
     _verbs.add_to(app)
 

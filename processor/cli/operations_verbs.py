@@ -17,6 +17,7 @@ from processor.v1.operations_pb2 import (
     ListParkedMessagesRequest,
     ListUndecodableMessagesRequest,
     ReplayParkedMessagesRequest,
+    TcpLinkState,
 )
 from processor.v1.operations_pb2_grpc import OperationsServiceStub
 
@@ -139,7 +140,7 @@ def explain(
 
 
 def status(server: ServerOption = DEFAULT_SERVER, as_json: JsonOption = False) -> None:
-    """Show the workers, the banks' links, and what waits."""
+    """Show the workers, the banks' links, the raw TCP links among them, and what waits."""
     with connect(server) as channel:
         found = OperationsServiceStub(channel).GetStatus(GetStatusRequest(), timeout=ANSWER_SECONDS)
     if as_json:
@@ -171,4 +172,39 @@ def _show_status(found: GetStatusResponse) -> None:
     ]
     links = ("bank", "dialect", "messages", "undecodable", "last message")
     show_table("Links", links, rows, numbers=("messages", "undecodable"))
+    if found.tcp_links:
+        _show_tcp_links(found)
     say(f"Reference data version {found.reference_version}; {found.parked:,} messages parked.")
+
+
+def _show_tcp_links(found: GetStatusResponse) -> None:
+    rows: list[tuple[object, ...]] = [
+        (
+            link.link,
+            link.address,
+            TcpLinkState.Name(link.state).removeprefix("TCP_LINK_STATE_").lower().replace("_", " "),
+            link.connections,
+            link.messages,
+            link.answered,
+            link.undecodable,
+            link.unanswered + link.refused,
+            link.refused_connections + link.closed_connections,
+            instant(link.last_message_time),
+            instant(link.last_echo_time),
+        )
+        for link in found.tcp_links
+    ]
+    columns = (
+        "link",
+        "address",
+        "state",
+        "connections",
+        "messages",
+        "answered",
+        "undecodable",
+        "not taken",
+        "cut off",
+        "last message",
+        "last echo",
+    )
+    show_table("TCP links", columns, rows, numbers=columns[3:9])

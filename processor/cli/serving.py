@@ -9,13 +9,15 @@ from pathlib import Path
 
 import typer
 
+import schemas
 from processor.cli.database import open_database, settings
 from processor.cli.failure import CommandError, sentence
 from processor.cli.output import say, show_json
-from processor.config import ConfigurationError
+from processor.config import ConfigurationError, Settings
 from processor.rpc.server import NotLoopbackError, require_loopback
+from processor.rpc.tcp.links import TcpLink
 from processor.store.schema import check_service_role
-from processor.wiring import ServeOptions, run_worker, supervise
+from processor.wiring import ServeOptions, compile_dialects, load_links, run_worker, supervise
 
 
 def serve_until_ended(
@@ -33,6 +35,7 @@ def serve_until_ended(
     if output_folder is not None:
         configured = replace(configured, output_folder=output_folder)
     _check_address(host, port, shared=number > 0)
+    links = _links(configured, shared=number > 0)
     options = ServeOptions(
         host=host, port=port, workers=workers, clock=clock, number=number or 1, supervised=number > 0
     )
@@ -41,16 +44,19 @@ def serve_until_ended(
         if number:
             return
         if as_json:
-            show_json({"address": f"{host}:{bound}", "workers": workers})
-        else:
-            say(f"Serving on {host}:{bound} with {workers} worker processes. End it with Ctrl-C.")
+            listening = {"tcp_links": [link.place for link in links]} if links else {}
+            show_json({"address": f"{host}:{bound}", "workers": workers, **listening})
+            return
+        for link in links:
+            say(f"Listening for {link.name} on {link.place}.")
+        say(f"Serving on {host}:{bound} with {workers} worker processes. End it with Ctrl-C.")
 
     with open_database(configured.database_url, "COBRAND_DATABASE_URL") as engine, engine.connect() as connection:
         check_service_role(connection)  # Before any worker starts, which would only end again.
     try:
         if workers == 1:
             run_worker(configured, options, announce)
-        elif supervise(_worker_command(host, clock, configured.output_folder), options, announce):
+        elif supervise(_worker_command(host, clock, configured.output_folder), options, announce, links):
             raise CommandError("The workers ended by themselves too often; their log lines above say why.")
     except ConfigurationError as error:
         raise CommandError(sentence(str(error))) from None
@@ -62,14 +68,36 @@ def _check_address(host: str, port: int, *, shared: bool) -> None:
         require_loopback(host)
     except NotLoopbackError as error:
         raise typer.BadParameter(str(error), param_hint="--host") from None
+    try:
+        _probe(host, port, shared=shared)
+    except OSError as error:
+        raise CommandError(f"{host}:{port} cannot be taken ({error.strerror}); choose another --port.") from None
+
+
+def _links(configured: Settings, *, shared: bool) -> tuple[TcpLink, ...]:
+    """Return the raw TCP links that are to listen, whose ports must be free too."""
+    try:
+        links = load_links(configured, compile_dialects(schemas.iso8583_dialects()))
+    except ConfigurationError as error:
+        raise CommandError(f"{error}\nMend it, and see with cobrand tcp check.") from None
+    for link in links:
+        try:
+            _probe(link.address, link.port, shared=shared)
+        except OSError as error:
+            raise CommandError(
+                f"Link {link.name} cannot listen on {link.place} ({error.strerror}); write another port in "
+                f"{configured.tcp_links}."
+            ) from None
+    return links
+
+
+def _probe(host: str, port: int, *, shared: bool) -> None:
+    """Raise ``OSError`` where a port cannot be taken."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, int(shared))
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise CommandError(f"{host}:{port} cannot be taken ({error.strerror}); choose another --port.") from None
+        probe.bind((host, port))
 
 
 def _worker_command(host: str, clock: datetime | None, output_folder: Path) -> Callable[[int, int], list[str]]:

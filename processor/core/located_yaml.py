@@ -27,9 +27,12 @@ _TOP: Final = Position(line=1, column=1)
 _WORDS: Final[Mapping[str, bool | None]] = {"true": True, "false": False, "null": None, "~": None, "": None}
 
 
-def locate_yaml(text: str, *, source: str) -> LocatedDocument | tuple[DocumentError, ...]:
-    """Read one YAML document of plain values; returns errors alone where the text cannot be read to its end."""
-    tree = _Tree(source)
+def locate_yaml(text: str, *, source: str, content: str = "programme") -> LocatedDocument | tuple[DocumentError, ...]:
+    """Read one YAML document of plain values; returns errors alone where the text cannot be read to its end.
+
+    ``content`` is what errors call that which the document should hold.
+    """
+    tree = _Tree(source, content)
     if len(text) > MAX_CHARACTERS:
         expected = f"keep it to {MAX_CHARACTERS}; merchants stand in their own file"
         tree.refuse((), _TOP, f"has {len(text)} characters", expected)
@@ -37,7 +40,7 @@ def locate_yaml(text: str, *, source: str) -> LocatedDocument | tuple[DocumentEr
     if not _grow(tree, text):
         return tuple(tree.errors)
     if () not in tree.values_at:
-        tree.refuse((), _TOP, "is empty", "write a programme")
+        tree.refuse((), _TOP, "is empty", f"write a {content}")
         return tuple(tree.errors)
     return LocatedDocument(
         source=source,
@@ -92,13 +95,14 @@ class _Open:
 class _Tree:
     """The values built so far from a stream of YAML events; it needs no recursion, so that depth cannot exhaust it."""
 
-    def __init__(self, source: str) -> None:
+    def __init__(self, source: str, content: str) -> None:
         self.root: Any = None
         self.values_at: dict[Path, Position] = {}
         self.keys_at: dict[Path, Position] = {}
         self.errors: list[DocumentError] = []
         self.broken: set[Path] = set()
         self._source = source
+        self._content = content
         self._open: list[_Open] = []
 
     def refuse(self, path: Path, place: Position, problem: str, expected: str, *, breaks: bool = True) -> None:
@@ -121,7 +125,7 @@ class _Tree:
             self._open.pop()
             return True
         if isinstance(event, yaml.DocumentStartEvent) and () in self.values_at:
-            self.refuse((), _place(event.start_mark), "starts a second document", "write one programme a file")
+            self.refuse((), _place(event.start_mark), "starts a second document", f"write one {self._content} a file")
             return False
         if not isinstance(event, yaml.NodeEvent):
             return True

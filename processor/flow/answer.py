@@ -56,8 +56,9 @@ def answer(incoming: IncomingMessage, submission: Submission, verdict: Verdict, 
     awards = award_lines(verdict)
     partner = verdict.detail.get("partner", "")
     iso8583, problem = b"", verdict.problem
-    if submission.link.answers and verdict.outcome in {Outcome.ACCEPTED, Outcome.DUPLICATE, Outcome.PARKED}:
-        iso8583, problem = _encoded(submission, dialect, _award_text(verdict, partner, awards))
+    if submission.link.answers and verdict.outcome is not Outcome.UNAVAILABLE:
+        iso8583, unwritten = _encoded(submission, dialect, _award_text(verdict, partner, awards))
+        problem = unwritten or problem
     return Answer(
         caller_id=incoming.caller_id,
         outcome=verdict.outcome,

@@ -5,7 +5,7 @@ Workers write of themselves; this reads and sums it.
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import Engine
 
@@ -28,11 +28,38 @@ class LinkState:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TcpLinkState:
+    """One raw TCP link, summed over the workers that live; counts are since they started."""
+
+    name: str
+    bank: str
+    dialect: str
+    address: str
+    connections: int
+    signed_on: int
+    signed_off: int
+    peers: tuple[str, ...]
+    messages: int
+    answered: int
+    undecodable: int
+    unanswered: int
+    refused: int
+    refused_connections: int
+    closed: int
+    last_message_at: datetime | None
+    last_echo_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SystemState:
-    """The workers that live, by name; their links, by bank and dialect; the database's version and what waits there."""
+    """The workers that live, by name; their links, by bank and dialect; the database's version and what waits there.
+
+    ``tcp_links`` are the raw TCP links the workers listen for, by name.
+    """
 
     workers: tuple[WorkerRow, ...]
     links: tuple[LinkState, ...]
+    tcp_links: tuple[TcpLinkState, ...]
     reference_version: int
     parked: int
 
@@ -42,7 +69,39 @@ def load_status(engine: Engine, now: datetime) -> SystemState:
     with engine.connect() as connection:
         workers = tuple(list_workers(connection, now - SEEN_WITHIN))
         version, parked = load_version(connection), count_parked(connection)
-    return SystemState(workers=workers, links=_links(workers), reference_version=version, parked=parked)
+    return SystemState(
+        workers=workers,
+        links=_links(workers),
+        tcp_links=_tcp_links(workers),
+        reference_version=version,
+        parked=parked,
+    )
+
+
+def _tcp_links(workers: tuple[WorkerRow, ...]) -> tuple[TcpLinkState, ...]:
+    found: dict[str, list[dict[str, Any]]] = {}
+    for worker in workers:
+        for link in worker.detail.get("tcp_links", ()):  # A worker of an older version does not write it.
+            found.setdefault(link["name"], []).append(link)
+    return tuple(_summed(found[name]) for name in sorted(found))
+
+
+def _summed(parts: list[dict[str, Any]]) -> TcpLinkState:
+    """Return one link from what each worker says of it."""
+    sums = {key: sum(part[key] for part in parts) for key, kind in TcpLinkState.__annotations__.items() if kind is int}
+    times: dict[str, Any] = {
+        key: max((datetime.fromisoformat(part[key]) for part in parts if part[key]), default=None)
+        for key in ("last_message_at", "last_echo_at")
+    }
+    return TcpLinkState(
+        name=parts[0]["name"],
+        bank=parts[0]["bank"],
+        dialect=parts[0]["dialect"],
+        address=parts[0]["address"],
+        peers=tuple(sorted({peer for part in parts for peer in part["peers"]})),
+        **sums,
+        **times,
+    )
 
 
 def _links(workers: tuple[WorkerRow, ...]) -> tuple[LinkState, ...]:

@@ -25,7 +25,7 @@ from processor.flow.explain import explain_decision
 from processor.flow.intake import Intake
 from processor.flow.replay import replay
 from processor.flow.snapshot import Snapshots
-from processor.flow.status import LinkState, load_status
+from processor.flow.status import LinkState, TcpLinkState, load_status
 from processor.rpc.errors import CallError, ErrorReason, ErrorsAnswered
 from processor.rpc.paging import cut, page_size_of, page_token, position_of
 from processor.rpc.resource_names import account_key_of, id_of, parts_of
@@ -209,6 +209,7 @@ class OperationsService(OperationsServiceServicer):
             links=map(_link, state.links),
             reference_version=state.reference_version,
             parked=state.parked,
+            tcp_links=map(_tcp_link, state.tcp_links),
         )
 
 
@@ -308,4 +309,33 @@ def _link(link: LinkState) -> operations_pb2.LinkStatus:
         messages=link.messages,
         undecodable=link.undecodable,
         last_message_time=None if link.last_at is None else timestamp(link.last_at),
+    )
+
+
+def _tcp_link(link: TcpLinkState) -> operations_pb2.TcpLinkStatus:
+    state = operations_pb2.TCP_LINK_STATE_CONNECTED
+    if not link.connections:
+        state = operations_pb2.TCP_LINK_STATE_LISTENING
+    elif link.signed_on:
+        state = operations_pb2.TCP_LINK_STATE_SIGNED_ON
+    elif link.signed_off == link.connections:
+        state = operations_pb2.TCP_LINK_STATE_SIGNED_OFF
+    return operations_pb2.TcpLinkStatus(
+        link=link.name,
+        bank=link.bank,
+        dialect=link.dialect,
+        address=link.address,
+        state=state,
+        connections=link.connections,
+        signed_on_connections=link.signed_on,
+        peers=link.peers,
+        messages=link.messages,
+        answered=link.answered,
+        undecodable=link.undecodable,
+        unanswered=link.unanswered,
+        refused=link.refused,
+        refused_connections=link.refused_connections,
+        closed_connections=link.closed,
+        last_message_time=None if link.last_message_at is None else timestamp(link.last_message_at),
+        last_echo_time=None if link.last_echo_at is None else timestamp(link.last_echo_at),
     )

@@ -1,6 +1,6 @@
-"""The gRPC server of one worker process: which services it has, and how it starts, reports and ends.
+"""The servers of one worker process, gRPC and raw TCP: which services there are, how they start, report and end.
 
-This version speaks without TLS and asks nobody who they are, so it binds to loopback addresses alone.
+gRPC speaks without TLS and asks nobody who they are, so it binds to loopback addresses alone.
 """
 
 import asyncio
@@ -16,6 +16,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from processor.rpc.card_network_service import LARGEST_FRAME_BYTES
+from processor.rpc.tcp.server import TcpServer
 
 DRAIN_S: Final = 20.0
 """How long streams may finish once shutdown was asked for."""
@@ -58,6 +59,7 @@ def require_loopback(host: str) -> None:
 
 async def serve(
     services: Sequence[Service],
+    tcp: TcpServer,
     *,
     host: str,
     port: int,
@@ -68,7 +70,7 @@ async def serve(
     """Serve until SIGTERM or SIGINT, then drain: what was accepted is answered, nothing new is taken.
 
     ``announce`` is called with the port once calls are served; ``background`` is a coroutine function that runs beside;
-    ``drained`` is called, off the loop, when the streams have ended.
+    ``drained`` is called, off the loop, when the streams and connections have ended.
     """
     require_loopback(host)
     server = grpc.aio.server(options=_OPTIONS)
@@ -81,6 +83,7 @@ async def serve(
     names = [service.name for service in services]
     reflection.enable_server_reflection([*names, health.SERVICE_NAME, reflection.SERVICE_NAME], server)
     bound = server.add_insecure_port(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+    await tcp.start()
     await server.start()
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -91,7 +94,7 @@ async def serve(
     await stopping.wait()
     _LOG.info("draining")
     await checks.enter_graceful_shutdown()
-    await server.stop(DRAIN_S)
+    await asyncio.gather(server.stop(DRAIN_S), tcp.drain(DRAIN_S))
     beside.cancel()
     await asyncio.to_thread(drained)
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -210,6 +210,7 @@ def write_worker_status(
 
     ``detail`` holds ``messages``, ``queued``, ``snapshot_version`` and ``streams``, all numbers, and ``links``: a list
     of ``[bank, dialect, messages, undecodable, time of the last message in ISO 8601 or None]``.
+    ``tcp_links`` holds a document of every raw TCP link, written by ``rpc/tcp/server.py``, read by ``flow/status.py``.
     """
     values = {"worker": worker, "started_at": started_at, "seen_at": seen_at, "detail": orjson.dumps(detail).decode()}
     connection.execute(WRITE_WORKER, values)

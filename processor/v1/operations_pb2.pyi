@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -18,6 +19,38 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _TcpLinkState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _TcpLinkStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TcpLinkState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    TCP_LINK_STATE_UNSPECIFIED: _TcpLinkState.ValueType  # 0
+    """Never sent."""
+    TCP_LINK_STATE_LISTENING: _TcpLinkState.ValueType  # 1
+    """It listens, and no host is connected."""
+    TCP_LINK_STATE_CONNECTED: _TcpLinkState.ValueType  # 2
+    """A host is connected and has not signed on."""
+    TCP_LINK_STATE_SIGNED_ON: _TcpLinkState.ValueType  # 3
+    """A connection at least is signed on."""
+    TCP_LINK_STATE_SIGNED_OFF: _TcpLinkState.ValueType  # 4
+    """Every connection is signed off."""
+
+class TcpLinkState(_TcpLinkState, metaclass=_TcpLinkStateEnumTypeWrapper):
+    """Where the connections of a raw TCP link stand."""
+
+TCP_LINK_STATE_UNSPECIFIED: TcpLinkState.ValueType  # 0
+"""Never sent."""
+TCP_LINK_STATE_LISTENING: TcpLinkState.ValueType  # 1
+"""It listens, and no host is connected."""
+TCP_LINK_STATE_CONNECTED: TcpLinkState.ValueType  # 2
+"""A host is connected and has not signed on."""
+TCP_LINK_STATE_SIGNED_ON: TcpLinkState.ValueType  # 3
+"""A connection at least is signed on."""
+TCP_LINK_STATE_SIGNED_OFF: TcpLinkState.ValueType  # 4
+"""Every connection is signed off."""
+Global___TcpLinkState: _TypeAlias = TcpLinkState  # noqa: Y015
 
 @_typing.final
 class ParkedMessage(_message.Message):
@@ -529,6 +562,98 @@ class LinkStatus(_message.Message):
 Global___LinkStatus: _TypeAlias = LinkStatus  # noqa: Y015
 
 @_typing.final
+class TcpLinkStatus(_message.Message):
+    """One raw TCP link, summed over the workers that live; counts are since they started."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LINK_FIELD_NUMBER: _builtins.int
+    BANK_FIELD_NUMBER: _builtins.int
+    DIALECT_FIELD_NUMBER: _builtins.int
+    ADDRESS_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    CONNECTIONS_FIELD_NUMBER: _builtins.int
+    SIGNED_ON_CONNECTIONS_FIELD_NUMBER: _builtins.int
+    PEERS_FIELD_NUMBER: _builtins.int
+    MESSAGES_FIELD_NUMBER: _builtins.int
+    ANSWERED_FIELD_NUMBER: _builtins.int
+    UNDECODABLE_FIELD_NUMBER: _builtins.int
+    UNANSWERED_FIELD_NUMBER: _builtins.int
+    REFUSED_FIELD_NUMBER: _builtins.int
+    REFUSED_CONNECTIONS_FIELD_NUMBER: _builtins.int
+    CLOSED_CONNECTIONS_FIELD_NUMBER: _builtins.int
+    LAST_MESSAGE_TIME_FIELD_NUMBER: _builtins.int
+    LAST_ECHO_TIME_FIELD_NUMBER: _builtins.int
+    link: _builtins.str
+    """The link's name in the file of links."""
+    bank: _builtins.str
+    """The bank."""
+    dialect: _builtins.str
+    """The dialect."""
+    address: _builtins.str
+    """The IP address and port it listens on."""
+    state: Global___TcpLinkState.ValueType
+    """Where its connections stand."""
+    connections: _builtins.int
+    """Open connections."""
+    signed_on_connections: _builtins.int
+    """Those of them that are signed on."""
+    messages: _builtins.int
+    """Messages received, network management included."""
+    answered: _builtins.int
+    """Answers written."""
+    undecodable: _builtins.int
+    """Messages that did not decode: kept, and not answered."""
+    unanswered: _builtins.int
+    """Messages not taken for want of room or of the database: not answered, and to be sent again."""
+    refused: _builtins.int
+    """Messages not taken because they came before a sign-on or no programme knows the link: not answered."""
+    refused_connections: _builtins.int
+    """Connections that were refused: their certificate, or too many."""
+    closed_connections: _builtins.int
+    """Connections that the processor closed: bytes that are no frame, half a message, answers unread, silence."""
+    @_builtins.property
+    def peers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """IP addresses of the hosts connected, 16 a worker at most."""
+
+    @_builtins.property
+    def last_message_time(self) -> _timestamp_pb2.Timestamp:
+        """When the last message came."""
+
+    @_builtins.property
+    def last_echo_time(self) -> _timestamp_pb2.Timestamp:
+        """When the last echo came, or our own was answered."""
+
+    def __init__(
+        self,
+        *,
+        link: _builtins.str = ...,
+        bank: _builtins.str = ...,
+        dialect: _builtins.str = ...,
+        address: _builtins.str = ...,
+        state: Global___TcpLinkState.ValueType = ...,
+        connections: _builtins.int = ...,
+        signed_on_connections: _builtins.int = ...,
+        peers: _abc.Iterable[_builtins.str] | None = ...,
+        messages: _builtins.int = ...,
+        answered: _builtins.int = ...,
+        undecodable: _builtins.int = ...,
+        unanswered: _builtins.int = ...,
+        refused: _builtins.int = ...,
+        refused_connections: _builtins.int = ...,
+        closed_connections: _builtins.int = ...,
+        last_message_time: _timestamp_pb2.Timestamp | None = ...,
+        last_echo_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["last_echo_time", b"last_echo_time", "last_message_time", b"last_message_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "answered", b"answered", "bank", b"bank", "closed_connections", b"closed_connections", "connections", b"connections", "dialect", b"dialect", "last_echo_time", b"last_echo_time", "last_message_time", b"last_message_time", "link", b"link", "messages", b"messages", "peers", b"peers", "refused", b"refused", "refused_connections", b"refused_connections", "signed_on_connections", b"signed_on_connections", "state", b"state", "unanswered", b"unanswered", "undecodable", b"undecodable"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TcpLinkStatus: _TypeAlias = TcpLinkStatus  # noqa: Y015
+
+@_typing.final
 class GetStatusResponse(_message.Message):
     """The state of the system."""
 
@@ -538,6 +663,7 @@ class GetStatusResponse(_message.Message):
     LINKS_FIELD_NUMBER: _builtins.int
     REFERENCE_VERSION_FIELD_NUMBER: _builtins.int
     PARKED_FIELD_NUMBER: _builtins.int
+    TCP_LINKS_FIELD_NUMBER: _builtins.int
     reference_version: _builtins.int
     """The reference data version in the database."""
     parked: _builtins.int
@@ -550,6 +676,10 @@ class GetStatusResponse(_message.Message):
     def links(self) -> _containers.RepeatedCompositeFieldContainer[Global___LinkStatus]:
         """The links that have carried a message."""
 
+    @_builtins.property
+    def tcp_links(self) -> _containers.RepeatedCompositeFieldContainer[Global___TcpLinkStatus]:
+        """The raw TCP links that the workers listen for, by name."""
+
     def __init__(
         self,
         *,
@@ -557,10 +687,11 @@ class GetStatusResponse(_message.Message):
         links: _abc.Iterable[Global___LinkStatus] | None = ...,
         reference_version: _builtins.int = ...,
         parked: _builtins.int = ...,
+        tcp_links: _abc.Iterable[Global___TcpLinkStatus] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["links", b"links", "parked", b"parked", "reference_version", b"reference_version", "workers", b"workers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["links", b"links", "parked", b"parked", "reference_version", b"reference_version", "tcp_links", b"tcp_links", "workers", b"workers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -95,7 +95,7 @@ def test_another_message_under_the_same_identity_is_refused_and_kept_once(pipeli
 
     assert [EARNED, CONFLICT, CONFLICT, CONFLICT, AGAIN] == said(answers)
     assert "DE11" in answers[1].problem
-    assert b"" == answers[1].iso8583
+    assert b"OC008REJECTED" in answers[1].iso8583
     expected = {"message": 1, "decision": 1, "award": 2, "posting": 2, "purchase": 1, "message_conflict": 2}
     assert expected == {table: found for table, found in facts(pipeline.database).items() if found}
     amounts = rows(pipeline.database, "SELECT fields -> 'amount' ->> 0 FROM message_conflict ORDER BY 1")
