@@ -186,7 +186,7 @@ class BatchDecider:
         wanted = {(bucket, found) for (bucket, _, _), found in traces.items()}
         wanted |= {(key[0], known[key].purchase_id or b"") for key in named if key in known}
         purchases = load_families(cursor, wanted)
-        recent = _recent(cursor, routed, accounts, snapshot, now)
+        recent = recent_purchases(cursor, routed, accounts, snapshot, now)
         for (bucket, _), theirs in recent.items():
             purchases.update({(bucket, found): purchase for found, purchase in theirs.items()})
         periods = periods_of(routed, purchases, snapshot)
@@ -218,7 +218,7 @@ _UNAVAILABLE: Final = Verdict(
 )
 
 
-def _recent(
+def recent_purchases(
     cursor: Any,
     routed: Sequence[tuple[Submission, CardAddress]],
     accounts: Mapping[Key, AccountRow],

@@ -293,17 +293,20 @@ class BatchWork:
         heads = {self._head(account.bucket, self.traces[key]) for key in keys if key in self.traces}
         for named in message.refers_to:
             known = self.known.get((account.bucket, named))
-            if known is not None and (account.bucket, known.purchase_id) in self.purchases:
-                heads.add(self._head(account.bucket, known.purchase_id or b""))
-        ids = {found for head in heads for found in (head, *self.purchases[account.bucket, head].siblings)}
+            if known is not None and known.purchase_id is not None:
+                heads.add(self._head(account.bucket, known.purchase_id))
+        ids = {found for head in heads if head for found in (head, *self.purchases[account.bucket, head].siblings)}
         return [self.purchases[account.bucket, found] for found in sorted(ids)]
 
-    def _head(self, bucket: int, purchase_id: bytes) -> bytes:
-        """Return the purchase that a family's traces lead to, from any purchase of it."""
-        purchase = self.purchases[bucket, purchase_id]
-        while purchase.merged_into is not None:
-            purchase = self.purchases[bucket, purchase.merged_into]
-        return purchase.head or purchase.id
+    def _head(self, bucket: int, purchase_id: bytes) -> bytes | None:
+        """Return the purchase that a family's traces lead to, from any purchase of it; None where it left the account.
+
+        A purchase of a joined account names the account that took it over, which is no purchase.
+        """
+        purchase = self.purchases.get((bucket, purchase_id))
+        while purchase is not None and purchase.merged_into is not None:
+            purchase = self.purchases.get((bucket, purchase.merged_into))
+        return None if purchase is None else purchase.head or purchase.id
 
     def _place_refunds(self, account: AccountRow, regrouped: Regrouped, event: Event, terms: AccountTerms) -> Regrouped:
         """Let an account's refunds without a reference count against its purchases, as they are after an event.

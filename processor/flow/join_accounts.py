@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from processor.core.business_calendar import business_date
 from processor.core.outcome import Outcome, Reason
-from processor.flow.batch import BatchDecider, periods_of
+from processor.flow.batch import BatchDecider, periods_of, recent_purchases
 from processor.flow.batch_work import BatchWork, numbered
 from processor.flow.intake import Intake
 from processor.flow.retry import retried
@@ -20,6 +20,7 @@ from processor.store.card_file import load_fields, parked_of, purchases_of, supe
 from processor.store.card_side import (
     BatchWrites,
     load_counters,
+    load_families,
     load_known,
     load_purchases,
     load_traces,
@@ -54,11 +55,15 @@ def _join(decider: BatchDecider, intake: Intake, joined: CardAddress, survivor: 
         ids |= waiting
         fields = load_fields(cursor, joined.bucket, list(ids)) if ids else []
         moved = [replace(intake.read_stored(stored, snapshot, now), replay=False, moved=True) for stored in fields]
+        moved.sort(key=lambda entry: bool(entry.message.refers_to))  # Behind the messages they are about.
         keys = [(survivor.bucket, entry.message.message_id) for entry in moved]
         traces = {(survivor.bucket, survivor.account, value) for entry in moved for value in entry.traces}
         known_traces = load_traces(cursor, list(traces)) if traces else {}
-        theirs = load_purchases(cursor, sorted({(survivor.bucket, found) for found in known_traces.values()}))
+        theirs = load_families(cursor, {(survivor.bucket, found) for found in known_traces.values()})
         routed = [(entry, survivor) for entry in moved]
+        recent = recent_purchases(cursor, routed, accounts, snapshot, now)
+        for found, purchase in recent.get(taker, {}).items():
+            theirs[survivor.bucket, found] = purchase
         work = BatchWork(
             snapshot=snapshot,
             writes=BatchWrites(now=now),
@@ -68,6 +73,7 @@ def _join(decider: BatchDecider, intake: Intake, joined: CardAddress, survivor: 
             purchases=old,
             counters=load_counters(cursor, [gone, taker], periods_of(routed, {**old, **theirs}, snapshot)),
             business_dates={accounts[taker].bank: business_date(snapshot.calendars[accounts[taker].bank], now)},
+            recent={key: set(found) for key, found in recent.items()},
         )
         work.empty_account(accounts[gone], survivor.account)
         work.purchases.update(theirs)

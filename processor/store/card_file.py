@@ -111,7 +111,7 @@ ORDER BY t.parked_at, t.message_id
 
 # Find every purchase of an account.
 FIND_PURCHASES: Final = """
-SELECT DISTINCT t.purchase_id FROM trace t WHERE t.bucket = %(bucket)s AND t.account = %(account)s
+SELECT t.id FROM purchase t WHERE t.bucket = %(bucket)s AND t.account = %(account)s
 """
 
 # Point every card of an account that was joined to another to that one.

@@ -270,17 +270,20 @@ def load_families(cursor: Any, keys: Collection[Key]) -> dict[Key, Purchase]:
     One look-up is enough for nearly every batch; each further one follows one step more.
     """
     found: dict[Key, Purchase] = {}
-    missing = {key for key in keys if key[1]}
+    asked = {key for key in keys if key[1]}
+    step = asked
     for _ in range(LONGEST_WAY):
-        if not missing:
+        if not step:
             break
-        found.update(load_purchases(cursor, sorted(missing)))
-        missing = {
+        loaded = load_purchases(cursor, sorted(step))
+        found.update(loaded)
+        step = {
             (bucket, other)
-            for (bucket, _), purchase in found.items()
+            for (bucket, _), purchase in loaded.items()
             for other in (purchase.merged_into, purchase.head, *purchase.siblings)
             if other is not None
-        } - found.keys()
+        } - asked
+        asked |= step
     return found
 
 

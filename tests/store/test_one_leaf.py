@@ -49,7 +49,10 @@ SWEEPS: Final = {
 }
 """Statements that open every shard by design, and why that is right."""
 
-WHOLE_HISTORY: Final = {("ledger", "LIST_POSTINGS"): "a statement of one account goes back over the months"}
+WHOLE_HISTORY: Final = {
+    ("ledger", "LIST_POSTINGS"): "a statement of one account goes back over the months",
+    ("card_file", "FIND_PURCHASES"): "joining an account moves all of its purchases",
+}
 """Statements that stay in one bucket but read its months one after another, by design."""
 
 Name = tuple[str, str]
