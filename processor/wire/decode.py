@@ -6,14 +6,16 @@ errors carry the whole message, so none of them stays attached, not even as a co
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
 import iso8583
 
 from processor.core.card import Pan
-from processor.wire.dialect import Dialect, Rule
+from processor.wire.card_copies import copies_of
+from processor.wire.dialect import HIGHEST, Dialect, LayoutRule, Rule, SubfieldRule
+from processor.wire.layout import Layout, LayoutError
 
 MAXIMUM_MESSAGE_BYTES: Final = 8 * 1024
 """A longer message is refused before it is read."""
@@ -91,8 +93,7 @@ class Decoded:
 def decode(dialect: Dialect, raw: bytes) -> Decoded:
     """Decode one message; raises :class:`DecodeFailure`."""
     mti = _message_type(dialect, raw)
-    _check_bitmap(dialect, raw)
-    document, encoded = _library_decode(dialect, raw)
+    document, encoded = library_decode(dialect, raw)
     fields: dict[str, str] = {}
     positions: dict[str, int] = {}
     echo: dict[int, bytes] = {}
@@ -102,27 +103,26 @@ def decode(dialect: Dialect, raw: bytes) -> Decoded:
     for key, part in encoded.items():
         length, data = part["len"], part["data"]
         rule = rules.get(key)
-        if rule is not None:  # None for the message type and the bitmaps.
-            name, kept, echoed, numeric, _strict, carrier, digits = rule
+        if rule is not None:  # None for the header, the message type and the bitmaps.
+            number, name, kept, echoed, valid, closer, digits = rule[:7]
             if digits is not None and length.strip(digits):
                 raise _failure(dialect, key, name, position, "its length is not digits")
             if echoed and data:
-                echo[int(key)] = length + data
+                echo[number] = length + data
             if kept and data:
                 value = document[key]
-                # isdecimal, since isdigit takes the superscripts of Latin-1 for digits.
-                if not (value.isdecimal() if numeric else value.isprintable()):
+                if not valid(value):
                     value = _odd(dialect, key, rule, value, position, oddities)
                 fields[name] = value
                 positions[name] = position
-            elif carrier:
-                _keep_subelements(dialect, key, document[key], position, fields, positions, oddities)
-            elif kept:
-                oddities.append(f"{name} is empty")
+            if closer or not data:
+                _look_closer(dialect, key, rule, document[key], position, fields, positions, oddities)
             position += len(length)
         position += len(data)
-    pan = _pan(dialect, document, encoded)
+    pan = _pan(dialect, document, encoded, oddities)
     _drop_copies(pan, fields, positions, oddities)
+    if dialect.header is not None:
+        echo[0] = encoded["h"]["data"]
     return Decoded(
         dialect=dialect.name,
         mti=mti,
@@ -163,29 +163,65 @@ def merge_response(request: Decoded, response: Decoded) -> Decoded:
     )
 
 
+def library_decode(dialect: Dialect, raw: bytes) -> tuple[dict[str, str], dict[str, dict[str, bytes]]]:
+    """Return what pyiso8583 makes of a message, by element number in text: values, and their bytes with lengths.
+
+    The bitmaps are checked first: a bit without an element would be a bare ``KeyError`` there.
+    Raises :class:`DecodeFailure`, which holds neither the message nor the library's error.
+    """
+    raw = _checked_bitmaps(dialect, raw)
+    try:
+        document, encoded = iso8583.decode(raw, dialect.spec)
+    except iso8583.DecodeError as error:
+        label, position, said = error.field, error.pos, error.msg
+    else:
+        for key, side in dialect.trims.items():
+            if key in document:
+                value = document[key]
+                document[key] = value.removesuffix("F") if side == "right" else value.removeprefix("F")
+        return document, encoded
+    # Raised outside the handler: as a context, the library's error would keep the message and its card number alive.
+    problem = next((problem for start, problem in _PROBLEMS if said.startswith(start)), "it cannot be read")
+    rule = dialect.rules.get(label)
+    label = f"{label} {rule.name}" if rule else {"t": "mti"}.get(label, "bitmap")
+    raise DecodeFailure(dialect=dialect.name, field=label, position=position, problem=problem)
+
+
 def _message_type(dialect: Dialect, raw: bytes) -> str:
     if len(raw) > MAXIMUM_MESSAGE_BYTES:
         problem = f"the message has {len(raw)} bytes; at most {MAXIMUM_MESSAGE_BYTES} are read"
         raise DecodeFailure(dialect=dialect.name, field="mti", position=0, problem=problem)
-    mti = dialect.message_types.get(raw[: dialect.message_type_length])
+    start = dialect.message_start
+    if dialect.header is not None and (found := dialect.header.problem(raw)) is not None:
+        name, position, problem = found
+        raise DecodeFailure(dialect=dialect.name, field=f"header {name}", position=position, problem=problem)
+    mti = dialect.message_types.get(raw[start : start + dialect.message_type_length])
     if mti is None:
         problem = "the dialect has no such message type; check which dialect the link speaks"
-        raise DecodeFailure(dialect=dialect.name, field="mti", position=0, problem=problem)
+        raise DecodeFailure(dialect=dialect.name, field="mti", position=start, problem=problem)
     return mti
 
 
-def _check_bitmap(dialect: Dialect, raw: bytes) -> None:
-    """Refuse an element the dialect lacks, which pyiso8583 would answer with a bare ``KeyError``."""
-    start = dialect.message_type_length
+def _checked_bitmaps(dialect: Dialect, raw: bytes) -> bytes:
+    """Refuse an element the dialect lacks; return the message, bit 1 set where the second bitmap is always there."""
+    start = dialect.message_start + dialect.message_type_length
     width = 16 if dialect.hexadecimal_bitmap else 8
-    bits = _bits(dialect, raw, start, width) << 64
-    if bits >> 127:
-        bits |= _bits(dialect, raw, start + width, width)
-    unknown = bits & ~dialect.known_bits & ~(1 << 127)
+    bits = _bits(dialect, raw, start, width) << 128
+    if dialect.second_bitmap != "announced" and not bits >> 191:
+        bits |= 1 << 191
+        first = (bits >> 128).to_bytes(8, "big")
+        written = first.hex().upper().encode(dialect.text_codec) if dialect.hexadecimal_bitmap else first
+        raw = raw[:start] + written + raw[start + width :]
+    if bits >> 191:
+        bits |= _bits(dialect, raw, start + width, width) << 64
+        if bits >> 127 & 1 and dialect.known_bits >> 127 & 1:
+            bits |= _bits(dialect, raw, start + 2 * width, width)
+    unknown = bits & ~dialect.known_bits
     if unknown:
-        number = 129 - unknown.bit_length()
+        number = HIGHEST + 1 - unknown.bit_length()
         problem = "the dialect has no such element; add it to the dialect or mend the message"
         raise DecodeFailure(dialect=dialect.name, field=str(number), position=start, problem=problem)
+    return raw
 
 
 def _bits(dialect: Dialect, raw: bytes, start: int, width: int) -> int:
@@ -204,31 +240,22 @@ def _bits(dialect: Dialect, raw: bytes, start: int, width: int) -> int:
     return int(text, 16)
 
 
-def _library_decode(dialect: Dialect, raw: bytes) -> tuple[dict[str, str], dict[str, dict[str, bytes]]]:
-    try:
-        return iso8583.decode(raw, dialect.spec)
-    except iso8583.DecodeError as error:
-        label, position, said = error.field, error.pos, error.msg
-    # Raised outside the handler: as a context, the library's error would keep the message and its card number alive.
-    problem = next((problem for start, problem in _PROBLEMS if said.startswith(start)), "it cannot be read")
-    rule = dialect.rules.get(label)
-    label = f"{label} {rule.name}" if rule else {"t": "mti"}.get(label, "bitmap")
-    raise DecodeFailure(dialect=dialect.name, field=label, position=position, problem=problem)
-
-
 def readable_amount(dialect: Dialect, raw: bytes) -> int | None:
     """Return the transaction amount of a message that does not decode for another reason, or None."""
     try:
-        document, _ = _library_decode(dialect, raw)
-    except (DecodeFailure, KeyError):
+        document, _ = library_decode(dialect, raw)
+    except DecodeFailure:
         return None
     amount = document.get(str(dialect.numbers["amount"]), "")
     return int(amount) if amount.isascii() and amount.isdecimal() else None
 
 
-def _odd(dialect: Dialect, key: str, rule: Rule, value: str, position: int, oddities: list[str]) -> str:
+def _odd(dialect: Dialect, key: str, rule: Rule | SubfieldRule, value: str, position: int, oddities: list[str]) -> str:
     """Refuse odd content of a field that a decision needs; note it in any other, without control characters."""
-    problem = "is not digits" if rule.numeric else "holds control characters"
+    if rule.numeric:
+        problem = "is not digits"
+    else:
+        problem = "is not whole bytes in hexadecimal" if value.isprintable() else "holds control characters"
     if rule.strict:
         raise _failure(dialect, key, rule.name, position, problem)
     oddities.append(f"{rule.name} {problem}")
@@ -239,65 +266,98 @@ def _failure(dialect: Dialect, key: str, name: str, position: int, problem: str)
     return DecodeFailure(dialect=dialect.name, field=f"{key} {name}", position=position, problem=problem)
 
 
-def split_subelements(carrier: str) -> Iterator[tuple[str, str]]:
-    """Yield (tag, value) of the private data sub-elements in one carrier: tag of four digits, length of three, value.
-
-    Raises ``ValueError``, without content, where they do not fit.
-    """
-    at = 0
-    while at < len(carrier):
-        tag, length = carrier[at : at + 4], carrier[at + 4 : at + 7]
-        if len(length) < 3 or not length.isdecimal() or not tag.isdecimal() or at + 7 + int(length) > len(carrier):
-            raise ValueError("a sub-element's tag or length is not digits, or it is longer than its carrier")
-        end = at + 7 + int(length)
-        yield tag, carrier[at + 7 : end]
-        at = end
-
-
-def _keep_subelements(
+def _look_closer(
     dialect: Dialect,
     key: str,
+    rule: Rule,
+    value: str,
+    position: int,
+    fields: dict[str, str],
+    positions: dict[str, int],
+    oddities: list[str],
+) -> None:
+    """Note an empty element and odd content of one that is not kept; take a carrier apart."""
+    if not value:
+        if rule.kept or rule.layout is not None or rule.name == "pan":
+            oddities.append(f"{rule.name} is empty")
+        return
+    if rule.numeric and not rule.kept and not value.isdecimal():
+        oddities.append(f"{rule.name} is not digits")
+    if rule.layout is not None:
+        _take_apart(dialect, key, rule, rule.layout, value, position, fields, positions, oddities)
+
+
+def _take_apart(
+    dialect: Dialect,
+    key: str,
+    rule: Rule,
+    layout_rule: LayoutRule,
     carrier: str,
     position: int,
     fields: dict[str, str],
     positions: dict[str, int],
     oddities: list[str],
 ) -> None:
+    """Keep the sub-fields of a carrier that the dialect keeps; refuse a broken carrier that a decision needs."""
+    layout = layout_rule.layout
     try:
-        subelements = list(split_subelements(carrier))
-    except ValueError as error:
-        raise _failure(dialect, key, dialect.rules[key].name, position, str(error)) from None
-    for tag, value in subelements:
-        rule = dialect.subelement_rules.get(tag)
-        if rule is None or not rule.kept or not value:
+        parts, problem = layout.split(carrier), ""
+    except LayoutError as error:
+        parts, problem = [], str(error)
+    if problem:
+        if layout_rule.strict:
+            raise _failure(dialect, key, rule.name, position, problem)
+        oddities.append(f"{rule.name}: {problem}")
+    for tag, value in parts:
+        below = layout_rule.fields.get(tag) or _unnamed(layout, rule.name, tag)
+        if below is None or not below.kept or not value:
             continue
-        if rule.name in fields:
-            raise _failure(dialect, f"{key}.{tag}", rule.name, position, "is given twice")
-        odd = not value.isprintable()
-        fields[rule.name] = _odd(dialect, f"{key}.{tag}", rule, value, position, oddities) if odd else value
-        positions[rule.name] = position
+        label = f"{key}.{tag}"
+        if below.name in fields:
+            if below.strict:
+                raise _failure(dialect, label, below.name, position, "is given twice")
+            oddities.append(f"{below.name} is given twice")
+            continue
+        fields[below.name] = value if below.valid(value) else _odd(dialect, label, below, value, position, oddities)
+        positions[below.name] = position
+
+
+def _unnamed(layout: Layout, carrier: str, tag: str) -> SubfieldRule | None:
+    """Return the rule of a tag that the dialect does not name, where it keeps such tags and this holds no card data."""
+    if not layout.keeps_unknown or tag in layout.card_data:
+        return None
+    return SubfieldRule(name=f"{carrier}.{tag}", kept=True, strict=False, valid=str.isprintable, numeric=False)
 
 
 def _drop_copies(pan: Pan | None, fields: dict[str, str], positions: dict[str, int], oddities: list[str]) -> None:
-    """Drop the elements in which a host repeats the account number, whatever else they are kept for."""
+    """Drop the fields in which a host repeats the account number, whatever else they are kept for."""
     if pan is None:
         return
-    digits = pan.clear()
-    for name in [name for name, value in fields.items() if digits in value]:
+    for name in copies_of(pan, fields):
         del fields[name], positions[name]
         oddities.append(f"{name} holds the card number")
 
 
-def _pan(dialect: Dialect, document: Mapping[str, str], encoded: Mapping[str, Mapping[str, bytes]]) -> Pan | None:
+def _pan(
+    dialect: Dialect,
+    document: Mapping[str, str],
+    encoded: Mapping[str, Mapping[str, bytes]],
+    oddities: list[str],
+) -> Pan | None:
     """Return the account number, from track 2 where its own element is absent, as terminals send it."""
     number = str(dialect.numbers["pan"])
     digits = document.get(number)
     if digits:
         if not digits.isdecimal() or len(digits) not in _PAN_LENGTHS:
             problem = f"is not {_PAN_LENGTHS.start} to {_PAN_LENGTHS.stop - 1} digits"
-            position = sum(len(encoded[key]["data"]) for key in ("t", "p", "1") if key in encoded)
+            position = sum(len(encoded[key]["data"]) for key in ("h", "t", "p", "1") if key in encoded)
             raise _failure(dialect, number, "pan", position, problem)
         return Pan(digits)
     track = document.get(str(dialect.numbers.get("track_2")))
-    found = _TRACK_2_NUMBER.match(track) if track else None
-    return Pan(found[1]) if found else None
+    if not track:
+        return None
+    found = _TRACK_2_NUMBER.match(track)
+    if found is None:
+        oddities.append("track_2 holds no card number")
+        return None
+    return Pan(found[1])

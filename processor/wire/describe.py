@@ -9,17 +9,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-import iso8583
-
-from processor.wire.decode import Decoded, decode, split_subelements
+from processor.wire.decode import Decoded, decode, library_decode
 from processor.wire.dialect import Dialect
+from processor.wire.layout import Layout, LayoutError
 
 DROPPED: Final = "dropped"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DescribedElement:
-    """One row: ``number`` is the element's, with the tag of a sub-element after a point, or ``mti``."""
+    """One row: ``number`` is the element's, with the tag of a sub-field after a point, ``header`` or ``mti``."""
 
     number: str
     name: str
@@ -34,37 +33,54 @@ def describe(dialect: Dialect, raw: bytes) -> list[DescribedElement]:
     """
     decoded = decode(dialect, raw)
     return [
+        *_header_rows(dialect, raw),
         DescribedElement(number="mti", name="message_type", description="Message type identifier", value=decoded.mti),
         *_rows(dialect, decoded, raw),
     ]
 
 
+def _header_rows(dialect: Dialect, raw: bytes) -> Iterator[DescribedElement]:
+    for part in dialect.header.parts if dialect.header else ():
+        value = raw[part.start : part.end].hex().upper()
+        yield DescribedElement(number="header", name=part.name, description=part.description, value=value)
+
+
 def _rows(dialect: Dialect, decoded: Decoded, raw: bytes) -> Iterator[DescribedElement]:
-    document, _ = iso8583.decode(raw, dialect.spec)  # It decoded before, so it decodes now.
+    document, _ = library_decode(dialect, raw)
+    layouts = {carrier: layout for layout in dialect.layouts for carrier in layout.carriers}
     for number, element in dialect.elements.items():
         value = document.get(str(number))
         if value is None:
             continue
-        if element.name == "pan":
-            shown = "" if decoded.pan is None else decoded.pan.masked
-        elif element.name in dialect.kept:
-            shown = decoded.fields.get(element.name, "")
-        elif element.name in dialect.sensitive:
-            shown = DROPPED
-        else:
-            shown = f"not kept ({len(value)} characters)"
+        shown = _shown(dialect, decoded, element.name, value)
         yield DescribedElement(number=str(number), name=element.name, description=element.description, value=shown)
-        if element.name in dialect.carriers:
-            yield from _subelement_rows(dialect, decoded, number, value)
+        if element.name in layouts:
+            yield from _subfield_rows(dialect, decoded, number, layouts[element.name], element.name, value)
 
 
-def _subelement_rows(dialect: Dialect, decoded: Decoded, number: int, carrier: str) -> Iterator[DescribedElement]:
-    for tag, _ in split_subelements(carrier):
-        subelement = dialect.subelements.get(tag)
-        if subelement is not None:
-            yield DescribedElement(
-                number=f"{number}.{tag}",
-                name=subelement.name,
-                description=subelement.description,
-                value=decoded.fields.get(subelement.name, ""),
-            )
+def _shown(dialect: Dialect, decoded: Decoded, name: str, value: str) -> str:
+    """Return what of a value a person may see; what decoding dropped as a copy of the card number stays unseen."""
+    if name == "pan":
+        return "" if decoded.pan is None else decoded.pan.masked
+    if name in decoded.fields:
+        return decoded.fields[name]
+    if name in dialect.sensitive:
+        return DROPPED
+    return f"not kept ({len(value)} characters)" if value else ""
+
+
+def _subfield_rows(
+    dialect: Dialect, decoded: Decoded, number: int, layout: Layout, carrier: str, value: str
+) -> Iterator[DescribedElement]:
+    try:
+        parts = layout.split(value)
+    except LayoutError as error:
+        yield DescribedElement(number=str(number), name=carrier, description="does not read", value=str(error))
+        return
+    for tag, part in parts:
+        subfield = layout.fields.get(tag)
+        name = subfield.name if subfield else f"{carrier}.{tag}"
+        shown = DROPPED if tag in layout.card_data else _shown(dialect, decoded, name, part)
+        yield DescribedElement(
+            number=f"{number}.{tag}", name=name, description=subfield.description if subfield else "", value=shown
+        )

@@ -13,6 +13,8 @@ import iso8583
 
 from processor.wire.decode import Decoded, decode
 from processor.wire.dialect import Dialect, Element
+from processor.wire.element import codec_of
+from processor.wire.layout import Layout, LayoutError
 
 _ANSWERED_FUNCTIONS: Final = {"0": "1", "1": "1", "2": "3", "3": "3"}
 
@@ -52,36 +54,39 @@ def encode_answer(dialect: Dialect, raw: bytes, *, award: str, decoded: Decoded 
     if encoded_type is None:
         raise EncodeFailure(dialect=dialect.name, field="mti", problem=f"{request.mti} has no answer")
     parts = request.echo.parts().copy()
+    header = parts.pop(0, b"")
     response_code = dialect.numbers.get("response_code")
     if response_code is not None and response_code not in parts and _takes_default_response(request.mti):
-        parts[response_code] = _accepted(dialect, response_code)
+        parts[response_code] = _accepted(dialect, response_code, request.mti[1])
     if award and dialect.award_field is not None:
         parts[dialect.award_field] = _award(dialect, dialect.award_field, award)
-    return encoded_type + _bitmap(dialect, parts) + b"".join([parts[number] for number in sorted(parts)])
+    body = encoded_type + _bitmap(dialect, parts) + b"".join([parts[number] for number in sorted(parts)])
+    return body if dialect.header is None else dialect.header.answering(header, len(body)) + body
 
 
 def encode_message(dialect: Dialect, mti: str, fields: Mapping[str, str]) -> bytes:
-    """Return the bytes of a message from its elements and private data sub-elements by name.
+    """Return the bytes of a message from its elements and sub-fields by name.
 
     A fixed number is filled with zeros on the left, a fixed text with spaces on the right; nothing is ever cut.
     Raises :class:`EncodeFailure`.
     """
     if mti not in dialect.message_type_bytes:
         raise EncodeFailure(dialect=dialect.name, field="mti", problem="the dialect has no such message type")
-    tags = {subelement.name: tag for tag, subelement in dialect.subelements.items()}
     document = {"t": mti}
-    private: dict[str, str] = {}
+    below: dict[str, str] = {}
     for name, value in fields.items():
-        if name in tags:
-            private[tags[name]] = value
-        elif name in dialect.numbers:
+        if name in dialect.numbers:
             element = dialect.elements[dialect.numbers[name]]
             document[str(element.number)] = _filled(dialect, element, value)
         else:
-            raise EncodeFailure(dialect=dialect.name, field=name, problem="the dialect has no element of that name")
-    document.update(_carried(dialect, private, document))
-    encoded, _ = _library_encode(dialect, document)
-    return bytes(encoded)
+            below[name] = value
+    if below:
+        document.update(_carried(dialect, below, document))
+    parts = {
+        int(key): data for key, data in _library_encode(dialect, document).items() if key.isdecimal() and key != "1"
+    }
+    body = dialect.message_type_bytes[mti] + _bitmap(dialect, parts) + b"".join([parts[key] for key in sorted(parts)])
+    return body if dialect.header is None else dialect.header.new(len(body)) + body
 
 
 def _takes_default_response(mti: str) -> bool:
@@ -90,11 +95,10 @@ def _takes_default_response(mti: str) -> bool:
 
 
 @cache
-def _accepted(dialect: Dialect, number: int) -> bytes:
-    _, encoded = _library_encode(
-        dialect, {"t": min(dialect.message_type_bytes), str(number): "0" * dialect.elements[number].length}
-    )
-    return encoded[str(number)]["data"]
+def _accepted(dialect: Dialect, number: int, message_class: str) -> bytes:
+    """Write the response code of an answer to a message that came without one: the dialect's, else zeros."""
+    code = dialect.accepted.get(message_class, "0" * dialect.elements[number].length)
+    return _library_encode(dialect, {"t": min(dialect.message_type_bytes), str(number): code})[str(number)]
 
 
 def _award(dialect: Dialect, number: int, award: str) -> bytes:
@@ -106,32 +110,43 @@ def _award(dialect: Dialect, number: int, award: str) -> bytes:
             field=f"{number} {element.name}",
             problem=f"the award is not at most {element.length} characters of Latin-1",
         )
-    data = award.encode(dialect.text_codec)
+    data = award.encode(element.encoding["text"])
     spec = dialect.spec[str(number)]
     if spec["len_enc"] == "bcd":
         return bytes.fromhex(f"{len(data):0{2 * spec['len_type']}d}") + data
-    return f"{len(data):0{spec['len_type']}d}".encode(dialect.text_codec) + data
+    if spec["len_enc"] == "b":
+        return len(data).to_bytes(spec["len_type"], "big") + data
+    return f"{len(data):0{spec['len_type']}d}".encode(codec_of(element.encoding, "length")) + data
 
 
 def _bitmap(dialect: Dialect, parts: Mapping[int, bytes]) -> bytes:
+    """Write one, two or three bitmaps, as many as the elements need and at least as many as the dialect always has."""
     bits = 0
     for number in parts:
-        bits |= 1 << (128 - number)
-    width = 16 if bits & (1 << 64) - 1 else 8
-    if width == 16:
+        bits |= 1 << (192 - number)
+    width = 8
+    if bits & (1 << 128) - 1 or dialect.second_bitmap != "announced":
+        width = 16
+        if dialect.second_bitmap != "unannounced":
+            bits |= 1 << 191
+    if bits & (1 << 64) - 1:
+        width = 24
         bits |= 1 << 127
-    else:
-        bits >>= 64
-    packed = bits.to_bytes(width, "big")
+    packed = bits.to_bytes(24, "big")[:width]
     return packed.hex().upper().encode(dialect.text_codec) if dialect.hexadecimal_bitmap else packed
 
 
-def _library_encode(dialect: Dialect, document: dict[str, str]) -> tuple[bytearray, dict[str, dict[str, bytes]]]:
-    """Encode a document made for this one call: pyiso8583 writes the bitmaps into what it is given."""
+def _library_encode(dialect: Dialect, document: dict[str, str]) -> dict[str, bytes]:
+    """Return the bytes of each element of a document made for this one call, lengths included.
+
+    pyiso8583 writes the bitmaps into what it is given, and would want a header, which is not its business here.
+    """
     try:
-        return iso8583.encode(document, dialect.spec)
+        _, encoded = iso8583.encode(document, dialect.encoding_spec)
     except iso8583.EncodeError as error:
         label = error.field
+    else:
+        return {key: part["len"] + part["data"] for key, part in encoded.items()}
     # Raised outside the handler: as a context, the library's error would keep the document and its card number alive.
     rule = dialect.rules.get(label)
     raise EncodeFailure(
@@ -145,20 +160,55 @@ def _filled(dialect: Dialect, element: Element, value: str) -> str:
     if element.content == "n" and not value.isdecimal():
         label = f"{element.number} {element.name}"
         raise EncodeFailure(dialect=dialect.name, field=label, problem="the value is not digits")
+    if str(element.number) in dialect.trims and len(value) % 2:
+        return f"{value}F" if dialect.trims[str(element.number)] == "right" else f"F{value}"
     if element.length_digits or element.content == "b":
         return value
     return value.rjust(element.length, "0") if element.content in "nz" else value.ljust(element.length)
 
 
-def _carried(dialect: Dialect, private: Mapping[str, str], document: Mapping[str, str]) -> dict[str, str]:
-    """Spread the sub-elements, in the order of their tags, over the carriers that the caller has not filled."""
-    free = [number for name in dialect.carriers if str(number := dialect.numbers[name]) not in document]
+def _carried(dialect: Dialect, below: Mapping[str, str], document: Mapping[str, str]) -> dict[str, str]:
+    """Write sub-fields into their carriers, those of tags in order over the carriers that the caller has not filled."""
+    by_layout: dict[Layout, dict[str, str]] = {}
+    subfields = dialect.subfields
+    for name, value in below.items():
+        if name not in subfields:
+            raise EncodeFailure(dialect=dialect.name, field=name, problem="the dialect has no field of that name")
+        layout, subfield = subfields[name]
+        by_layout.setdefault(layout, {})[subfield.tag] = value
     carried: dict[str, str] = {}
-    for tag, value in sorted(private.items()):
-        piece = f"{tag}{len(value):03d}{value}"
-        while free and len(carried.get(str(free[0]), "")) + len(piece) > dialect.elements[free[0]].length:
-            free.pop(0)
-        if not free or len(value) > 999:
-            raise EncodeFailure(dialect=dialect.name, field=tag, problem="no carrier has room for the sub-element")
-        carried[str(free[0])] = carried.get(str(free[0]), "") + piece
+    for layout, values in by_layout.items():
+        carried |= _spread(dialect, layout, values, document)
     return carried
+
+
+def _spread(dialect: Dialect, layout: Layout, values: Mapping[str, str], document: Mapping[str, str]) -> dict[str, str]:
+    problem = "" if layout.join else "the layout cannot be written; give the carrier whole"
+    pieces: list[str] = []
+    try:
+        pieces = layout.join(values) if layout.join else []
+    except LayoutError as error:
+        problem = str(error)
+    if problem:
+        raise EncodeFailure(dialect=dialect.name, field=layout.carriers[0], problem=problem)
+    free = [element for name in layout.carriers if str((element := _element(dialect, name)).number) not in document]
+    spread: dict[str, str] = {}
+    for piece in pieces:
+        while free and len(spread.get(str(free[0].number), "")) + len(piece) > _room(free[0]):
+            free.pop(0)
+        if not free:
+            raise EncodeFailure(
+                dialect=dialect.name, field=layout.carriers[0], problem="no carrier has room for a sub-field"
+            )
+        key = str(free[0].number)
+        spread[key] = spread.get(key, "") + piece
+    return {key: _filled(dialect, dialect.elements[int(key)], value) for key, value in spread.items()}
+
+
+def _element(dialect: Dialect, name: str) -> Element:
+    return dialect.elements[dialect.numbers[name]]
+
+
+def _room(element: Element) -> int:
+    """Return how many characters an element takes; bytes are written as two hexadecimal ones."""
+    return 2 * element.length if element.content == "b" else element.length

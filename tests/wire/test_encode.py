@@ -188,10 +188,11 @@ def test_subelements_overflow_into_the_next_carrier(ipm: Dialect) -> None:
     )
 
 
-def test_too_many_subelements_are_refused(ipm: Dialect) -> None:
+@pytest.mark.parametrize(("length", "problem"), [(1000, "more than 999 characters"), (993, "no carrier has room")])
+def test_too_many_subelements_are_refused(ipm: Dialect, length: int, problem: str) -> None:
     """A sub-element that no carrier has room for is not left out silently."""
-    with pytest.raises(EncodeFailure, match="no carrier"):
-        encode_message(ipm, "1240", presentment(file_id="9" * 1000))
+    with pytest.raises(EncodeFailure, match=problem):
+        encode_message(ipm, "1240", presentment(file_id="9" * length))
 
 
 def _value(dialect: Dialect, name: str) -> st.SearchStrategy[str]:
