@@ -1,5 +1,6 @@
 """Settings of an installation, from the environment; every name begins with ``COBRAND_``.
 
+``COBRAND_DIALECTS_FOLDER`` is read in ``schemas``, where every reader of dialects, offline ones too, finds it.
 Secrets are keys for card tokens: 32 bytes in hexadecimal, never printed.
 """
 

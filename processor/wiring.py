@@ -54,7 +54,7 @@ from processor.v1 import (
     programme_pb2_grpc,
     settlement_pb2_grpc,
 )
-from processor.wire.dialect import Dialect, parse_dialect
+from processor.wire.dialect import Dialect, DialectError, parse_dialect
 
 STATUS_EVERY_S: Final = 5.0
 GARBAGE_THRESHOLD: Final = 50_000
@@ -92,8 +92,23 @@ def clock_from(start: datetime | None) -> Clock:
 
 
 def compile_dialects(texts: Mapping[str, str]) -> dict[str, Dialect]:
-    """Compile dialects, each of which may extend another of them."""
-    return {name: parse_dialect(name, text, texts) for name, text in texts.items()}
+    """Compile dialects, each of which may extend another of them.
+
+    Raises :class:`ConfigurationError` with everything that is wrong with one.
+    """
+    try:
+        return {name: parse_dialect(name, text, texts) for name, text in texts.items()}
+    except DialectError as error:
+        raise ConfigurationError(f"{error}\n{schemas.DIALECTS_FOLDER} holds a dialect that is not sound") from None
+
+
+def known_dialects() -> dict[str, Dialect]:
+    """Compile the dialects that ship and the installation's own; raises :class:`ConfigurationError`."""
+    try:
+        texts = schemas.iso8583_dialects()
+    except schemas.DialectsFolderError as error:
+        raise ConfigurationError(str(error)) from None
+    return compile_dialects(texts)
 
 
 def load_links(settings: Settings, dialects: Mapping[str, Dialect]) -> tuple[TcpLink, ...]:
@@ -148,7 +163,7 @@ def build(settings: Settings, clock: Clock) -> Parts:
         check_service_role(connection)
         bucket_count = load_bucket_count(connection)
         snapshots.refresh(connection)
-    dialects = compile_dialects(schemas.iso8583_dialects())
+    dialects = known_dialects()
     links = load_links(settings, dialects)
 
     def intake() -> Intake:

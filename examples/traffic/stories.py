@@ -301,7 +301,7 @@ def undecodable_bitmap(scene: Scene) -> None:
 def undecodable_message_type(scene: Scene) -> None:
     """Tell a message of a type that no dialect lists."""
     sale, raw = _faultless(scene)
-    unlisted = b"\x06\x00" if scene.host.packs_digits else b"0600"
+    unlisted = b"\x07\x00" if scene.host.packs_digits else b"0700"
     scene.put(unlisted + raw[len(unlisted) :], sale.at)
 
 

@@ -10,9 +10,11 @@ from typing import Any, Final
 import typer
 from typer.core import TyperGroup
 
+import schemas
 from processor.cli import (
     card_verbs,
     clearing_verbs,
+    dialect_verbs,
     ledger_verbs,
     message_verbs,
     operations_verbs,
@@ -37,6 +39,9 @@ class CobrandGroup(TyperGroup):
         except CommandError as error:
             say(str(error))
             raise typer.Exit(error.exit_code) from None
+        except schemas.DialectsFolderError as error:
+            say(f"{error}.")
+            raise typer.Exit(ExitCode.FAILED) from None
         except KeyboardInterrupt:
             say("Stopped.")
             raise typer.Exit(_INTERRUPTED) from None
@@ -56,6 +61,7 @@ for _verbs in (
     programme_verbs,
     card_verbs,
     message_verbs,
+    dialect_verbs,
     clearing_verbs,
     settlement_verbs,
     ledger_verbs,

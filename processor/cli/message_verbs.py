@@ -13,8 +13,8 @@ from typing import Annotated, BinaryIO, Final
 
 import typer
 
-import schemas
 from processor.cli.client import DEFAULT_SERVER, ServerOption
+from processor.cli.dialect_file import open_dialect
 from processor.cli.failure import CommandError, ExitCode
 from processor.cli.message_file import read_json_lines, read_length_prefixed
 from processor.cli.message_stream import FRAME_MESSAGES, StreamTerms
@@ -23,7 +23,7 @@ from processor.cli.output import counted, say, show_json, show_table
 from processor.cli.submission import AnswerFile, Tally, submit_messages
 from processor.wire.decode import MAXIMUM_MESSAGE_BYTES, DecodeFailure
 from processor.wire.describe import DescribedElement, describe
-from processor.wire.dialect import Dialect, parse_dialect
+from processor.wire.dialect import Dialect
 
 _DECODE_INPUT_BYTES: Final = 4 * MAXIMUM_MESSAGE_BYTES
 """More than any message takes in hexadecimal with line ends."""
@@ -134,14 +134,14 @@ def _count_lines(source: BinaryIO) -> int | None:
 
 def decode(
     file: Annotated[str, typer.Argument(help="One message; - for standard input.")],
-    dialect: Annotated[str, typer.Option("--dialect", help="The ISO 8583 dialect the message speaks.")],
+    dialect: Annotated[str, typer.Option("--dialect", help="The ISO 8583 dialect the message speaks, or its file.")],
     form: Annotated[
         ByteFormat, typer.Option("--format", help="How the bytes are written; auto tries hex, base64 and binary.")
     ] = ByteFormat.AUTO,
     as_json: JsonOption = False,
 ) -> None:
-    """Show the elements of one ISO 8583 message, card data masked; needs no server."""
-    terms = _dialect(dialect)
+    """Show one ISO 8583 message field by field, sub-fields and chip tags included, card data masked, offline."""
+    terms = open_dialect(dialect)
     with open_input(file) as source:
         content = source.read(_DECODE_INPUT_BYTES + 1)
     if len(content) > _DECODE_INPUT_BYTES:
@@ -152,17 +152,10 @@ def decode(
             {"number": row.number, "name": row.name, "description": row.description, "value": row.value}
             for row in elements
         ]
-        show_json({"dialect": dialect, "elements": rows})
+        show_json({"dialect": terms.name, "elements": rows})
     else:
         rows_shown = [(row.number, row.name, row.value, row.description) for row in elements]
-        show_table(f"{dialect} message", ("element", "name", "value", "meaning"), rows_shown, numbers=("element",))
-
-
-def _dialect(name: str) -> Dialect:
-    texts = schemas.iso8583_dialects()
-    if name not in texts:
-        raise typer.BadParameter(f"there is no dialect {name!r}; choose from {', '.join(texts)}")
-    return parse_dialect(name, texts[name], texts)
+        show_table(f"{terms.name} message", ("element", "name", "value", "meaning"), rows_shown, numbers=("element",))
 
 
 def _described(dialect: Dialect, content: bytes, form: ByteFormat) -> list[DescribedElement]:

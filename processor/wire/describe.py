@@ -18,7 +18,7 @@ DROPPED: Final = "dropped"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DescribedElement:
-    """One row: ``number`` is the element's, with the tag of a sub-field after a point, ``header`` or ``mti``."""
+    """One row: ``number`` is the element's, for a sub-field with its tag, or ``header``, ``mti`` or ``odd``."""
 
     number: str
     name: str
@@ -36,6 +36,7 @@ def describe(dialect: Dialect, raw: bytes) -> list[DescribedElement]:
         *_header_rows(dialect, raw),
         DescribedElement(number="mti", name="message_type", description="Message type identifier", value=decoded.mti),
         *_rows(dialect, decoded, raw),
+        *[DescribedElement(number="odd", name="", description="", value=oddity) for oddity in decoded.oddities],
     ]
 
 

@@ -60,7 +60,7 @@ DECISION_FIELDS: Final = frozenset(
 HIGHEST: Final = 192
 """The last element that three bitmaps can announce."""
 
-_KEYS: Final = frozenset(
+KEYS: Final = frozenset(
     {
         "accepted",
         "award_field",
@@ -189,7 +189,7 @@ def parse_dialect(name: str, text: str, parents: Mapping[str, str] | None = None
 
 
 def _compile(name: str, text: DialectText) -> Dialect:
-    text.known_keys((), text.value, _KEYS)
+    text.known_keys((), text.value, KEYS)
     encoding = read_encoding(text)
     elements = read_elements(text, encoding)
     layouts = read_layouts(text, {element.name: element for element in elements.values()}, encoding)

@@ -15,6 +15,8 @@ from processor.core.located_yaml import locate_yaml
 MAXIMUM_PARENTS: Final = 4
 """How many dialects may extend one another in a row."""
 
+_INHERITED: Final = "inherited"
+
 
 class DialectError(ValueError):
     """A dialect's text is wrong; each of ``errors`` says file, line, column, place and what was expected."""
@@ -109,8 +111,9 @@ def word_of(value: Any) -> str | None:
 def read_dialect_text(source: str, text: str, parents: Mapping[str, str]) -> DialectText:
     """Read a dialect over those that it extends; ``source`` names its file in errors.
 
-    A mapping is merged key by key, at any depth; a list or a word replaces what the parent says; a key without a value
-    takes away the parent's, and sub-fields of another layout replace the parent's whole.
+    A mapping is merged key by key, at any depth; a list or a word replaces what the parent says, and a list that ends
+    in ``inherited`` adds to it; a key without a value takes away the parent's; sub-fields of another layout replace the
+    parent's whole.
     Raises :class:`DialectError` where a text cannot be read to its end.
     """
     documents = [_located(source, text)]
@@ -147,6 +150,8 @@ def _over(parent: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
             # Sub-fields of another layout have other tags, so that nothing of the parent's fits them.
             same = isinstance(below, dict) and value.get("layout", below.get("layout")) == below.get("layout")
             merged[key] = _over(below if isinstance(below, dict) and same else {}, value)
+        elif isinstance(value, list) and value[-1:] == [_INHERITED] and isinstance(merged.get(key), list):
+            merged[key] = [*value[:-1], *merged[key]]
         else:
             merged[key] = value
     return merged

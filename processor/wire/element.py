@@ -15,7 +15,7 @@ from processor.wire.dialect_text import DialectText, word_of
 TEXT_CODECS: Final = ("latin-1", "cp037", "cp500", "cp1140")
 """Codecs of one byte a character that decode every byte; ``ascii`` would refuse one accented letter in a name."""
 
-_CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
+CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
     "text": TEXT_CODECS,
     "numeric": ("text", "bcd", *TEXT_CODECS),
     "length": ("text", "bcd", "binary", *TEXT_CODECS),
@@ -81,12 +81,12 @@ class Element:
 def read_encoding(text: DialectText) -> dict[str, str]:
     """Return the dialect's encoding, whole and sound even where the text is not; what is wrong is noted."""
     stated = text.mapping("encoding")
-    text.known_keys(("encoding",), stated, _CHOICES)
-    found = {key: _CHOICES[key][0] for key in _NEEDED} | _DEFAULTS
+    text.known_keys(("encoding",), stated, CHOICES)
+    found = {key: CHOICES[key][0] for key in _NEEDED} | _DEFAULTS
     for key in [key for key in _NEEDED if key not in stated]:
-        text.refuse(("encoding",), f"lacks {key}", f"expected one of {', '.join(_CHOICES[key])}")
-    for key in [key for key in stated if key in _CHOICES]:
-        found[key] = text.one_of(("encoding", key), stated[key], _CHOICES[key]) or found[key]
+        text.refuse(("encoding",), f"lacks {key}", f"expected one of {', '.join(CHOICES[key])}")
+    for key in [key for key in stated if key in CHOICES]:
+        found[key] = text.one_of(("encoding", key), stated[key], CHOICES[key]) or found[key]
     return found
 
 
@@ -152,7 +152,7 @@ def _own_encoding(text: DialectText, path: Path, stated: Any, encoding: Encoding
     own = dict(encoding)
     for key, value in stated.items():
         if key in _OF_AN_ELEMENT:
-            choices = ("1", "2") if key == "length_bytes" else _CHOICES[key]
+            choices = ("1", "2") if key == "length_bytes" else CHOICES[key]
             own[key] = text.one_of((*place, key), value, choices) or choices[0]
     if own["counts"] == "bytes" and own["pad_digit"] != "F":
         problem = "counts bytes, which do not say whether a digit is padding"

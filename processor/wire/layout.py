@@ -164,19 +164,24 @@ def _ber_length(length: int) -> str:
     return f"81{length:02X}" if length < 0x100 else f"82{length:04X}"
 
 
-def positioned(places: Mapping[str, tuple[int, int]]) -> tuple[Callable[[str], Parts], Callable[..., list[str]]]:
-    """Return how to split and join by fixed places, each a half-open range of characters; blanks say nothing."""
+def positioned(
+    places: Mapping[str, tuple[int, int]], whole: int, filler: str
+) -> tuple[Callable[[str], Parts], Callable[..., list[str]]]:
+    """Return how to split and join by fixed places, each a half-open range of characters; blanks say nothing.
+
+    What is written is at least ``whole`` characters, with ``filler`` where nothing is said.
+    """
 
     def split(value: str) -> Parts:
         return [(tag, part) for tag, (start, end) in places.items() if (part := value[start:end]).strip()]
 
     def join(values: Mapping[str, str]) -> list[str]:
-        written = [" "] * max([places[tag][1] for tag in values])
+        written = [filler] * max([whole, *[places[tag][1] for tag in values]])
         for tag, value in values.items():
             start, end = places[tag]
             if len(value) > end - start:
                 raise LayoutError("a sub-field is longer than its place")
-            written[start:end] = value.ljust(end - start)
+            written[start:end] = value.rjust(end - start, "0") if filler == "0" else value.ljust(end - start)
         return ["".join(written)]
 
     return split, join

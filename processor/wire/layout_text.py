@@ -23,7 +23,7 @@ from processor.wire.layout import (
     tagged,
 )
 
-_FORMS: Final[Mapping[str, frozenset[str]]] = {
+FORMS: Final[Mapping[str, frozenset[str]]] = {
     "tags": frozenset({"tag", "length", "prefix", "also", "unknown"}),
     "ber": frozenset({"prefix", "also", "unknown"}),
     "positions": frozenset(),
@@ -46,11 +46,11 @@ def read_layouts(text: DialectText, elements: Mapping[str, Element], encoding: E
         if not isinstance(stated, dict):
             text.refuse(path, f"is {shown(stated)}", "expected a mapping of layout and fields")
             continue
-        form = text.one_of((*path, "layout"), stated.get("layout"), _FORMS)
+        form = text.one_of((*path, "layout"), stated.get("layout"), FORMS)
         carriers = _carriers(text, path, carrier, stated, elements)
         if form is None or carriers is None:
             continue
-        text.known_keys(path, stated, {"layout", "fields", *_FORMS[form]})
+        text.known_keys(path, stated, {"layout", "fields", *FORMS[form]})
         layout = _layout(text, path, form, carriers, stated, elements[carrier], encoding)
         if layout is not None:
             found.append(layout)
@@ -173,7 +173,7 @@ def _functions(
     if form == "ber":
         return None if prefix is None else ber(prefix)
     if form == "positions":
-        return _positions(text, path, fields, 2 if carrier.content == "b" else 1)
+        return _positions(text, path, fields, carrier)
     if form == "pattern":
         return _pattern(text, path, stated.get("pattern"), fields)
     if form == "sequence":
@@ -186,15 +186,18 @@ def _functions(
     return bitmapped(width, elements, {tag: specification(element) for tag, element in elements.items()})
 
 
-def _positions(text: DialectText, path: Path, fields: Mapping[str, Subfield], width: int) -> _Functions:
+def _positions(text: DialectText, path: Path, fields: Mapping[str, Subfield], carrier: Element) -> _Functions:
     places = {}
+    width = 2 if carrier.content == "b" else 1
     for tag in fields:
         found = _PLACE.fullmatch(tag)
         start, end = (int(found[1]), int(found[2] or found[1])) if found else (1, 1)
         if end < start:
             text.refuse((*path, "fields", tag), "ends before it begins", "expected the lower place first", at_key=True)
         places[tag] = (width * (start - 1), width * end)
-    return positioned(dict(sorted(places.items(), key=lambda item: item[1])))
+    whole = 0 if carrier.length_digits else width * carrier.length
+    filler = "0" if carrier.content in {"b", "n"} else " "
+    return positioned(dict(sorted(places.items(), key=lambda item: item[1])), whole, filler)
 
 
 def _pattern(text: DialectText, path: Path, stated: Any, fields: Mapping[str, Subfield]) -> _Functions | None:

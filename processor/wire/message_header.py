@@ -13,7 +13,7 @@ from processor.core.located_document import Path, shown
 from processor.wire.dialect_text import DialectText, word_of
 from processor.wire.element import read_name
 
-_KEYS: Final = frozenset({"answer", "counts", "initial", "value"})
+TREATMENTS: Final = frozenset({"answer", "counts", "initial", "value"})
 _HEXADECIMAL: Final = re.compile(r"(?:[0-9A-Fa-f]{2})+")
 _MAXIMUM_BYTES: Final = 64
 
@@ -111,9 +111,9 @@ def _part(text: DialectText, path: Path, entry: Any, start: int) -> HeaderPart |
     length = text.whole_number((*path, 1), entry[1], 1, _MAXIMUM_BYTES)
     treatment = entry[3] if len(entry) == 4 else {}
     if not isinstance(treatment, dict):
-        text.refuse((*path, 3), f"is {shown(treatment)}", f"expected a mapping of {', '.join(sorted(_KEYS))}")
+        text.refuse((*path, 3), f"is {shown(treatment)}", f"expected a mapping of {', '.join(sorted(TREATMENTS))}")
         return None
-    text.known_keys((*path, 3), treatment, _KEYS)
+    text.known_keys((*path, 3), treatment, TREATMENTS)
     if name is None or length is None:
         return None
     value = _bytes(text, path, treatment, "value", length)

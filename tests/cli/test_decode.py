@@ -68,3 +68,33 @@ def test_more_than_a_message_is_refused(run: Run) -> None:
     """Input longer than any message is refused before it is read whole."""
     result = run("decode", "-", "--dialect", "iso87-ascii", stdin=b"0" * 40_000)
     assert (1, "- is longer than one message can be; give one message.\n") == (result.exit_code, result.stderr)
+
+
+def test_sub_fields_and_oddities_are_shown(run: Run) -> None:
+    """Chip tags and sub-elements have rows of their own, and what is odd is said."""
+    golden = (GOLDEN / "visa-like-bcd-0120.hex").read_bytes()
+    rows = orjson.loads(run("decode", "-", "--dialect", "visa-like-bcd", "--json", stdin=golden).stdout)["elements"]
+    shown = {row["number"]: row["value"] for row in rows if row["number"] != "header"}
+    assert ("dropped", "326326402215310") == (shown["55.9F26"], shown["62.2"])
+    odd = RAW.replace(b"1530112229", b"15301A2229")
+    assert "local_date is not digits" in run("decode", "-", "--dialect", "iso87-ascii", stdin=odd).stdout
+
+
+def test_a_dialect_may_be_a_file(run: Run, tmp_path: Path) -> None:
+    """A dialect that is not installed is read from its file, and what it extends from beside it."""
+    (tmp_path / "base.yaml").write_text("extends: iso87-ascii\nelements: {41: [till, ans8, Till]}\nkept: [amount]\n")
+    own = tmp_path / "own.yaml"
+    own.write_text(
+        "extends: base\nidentity: []\nvolatile: []\nkept: [till, original_acquirer, original_trace_number, "
+        "original_date_time, trace_number, transmission_date_time, acquirer, replacement_amounts, condition_code]\n"
+        "echo: []\n"
+    )
+    result = run("decode", "-", "--dialect", str(own), "--json", stdin=HEX)
+    assert "TERM0001" == _values(result.stdout)["till"]
+
+
+def test_an_unknown_dialect_is_refused_with_the_known(run: Run) -> None:
+    """A name that is no dialect's ends with those that are."""
+    result = run("decode", "-", "--dialect", "iso87", stdin=HEX)
+    assert 2 == result.exit_code
+    assert "there is no dialect 'iso87'" in " ".join(result.stderr.split())

@@ -13,6 +13,7 @@ from processor.wire.decode import MAXIMUM_MESSAGE_BYTES, DecodeFailure, decode, 
 from processor.wire.dialect import Dialect, parse_dialect
 from processor.wire.encode import encode_message
 from tests.wire.conftest import DIALECTS, PAN, PIN_BLOCK, TEXTS, authorization, presentment
+from tests.wire.messages import fields_of, message_types
 
 
 def _with(raw: bytes, old: bytes, new: bytes) -> bytes:
@@ -240,9 +241,8 @@ def test_bytes_after_the_last_element_are_refused(online: Dialect) -> None:
 def test_mutated_bytes_raise_only_decode_failures_without_the_card(data: st.DataObject) -> None:
     """Whatever happens to the bytes, the outcome is a message or a decode failure that does not show the card."""
     dialect = DIALECTS[data.draw(st.sampled_from(sorted(DIALECTS)))]
-    clearing = dialect.name == "ipm93-ebcdic"
-    fields = presentment(clearing_part="0102") if clearing else authorization(dialect)
-    raw = bytearray(encode_message(dialect, "1240" if clearing else "0120", fields))
+    mti = data.draw(st.sampled_from(message_types(dialect)))
+    raw = bytearray(encode_message(dialect, mti, fields_of(dialect, mti)))
     for _ in range(data.draw(st.integers(1, 4))):
         at = data.draw(st.integers(0, len(raw)))
         change = data.draw(st.sampled_from(["set", "cut", "insert", "end"]))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from processor.wire.dialect import Dialect, DialectError, parse_dialect
+from processor.wire.dialect import DialectError, parse_dialect
 from tests.wire.conftest import DIALECTS, TEXTS
 
 
@@ -50,13 +50,9 @@ def test_no_shipped_dialect_keeps_what_is_sensitive() -> None:
     """What may not be kept is neither kept nor repeated by an answer."""
     for dialect in DIALECTS.values():
         for name in ("track_1", "track_2", "track_3", "pin_block", "security_control", "chip_data", "expiry_date"):
-            assert name in dialect.sensitive or _is_chip_data_taken_apart(dialect, name)
+            assert name in dialect.sensitive
             assert name not in dialect.kept
             assert name not in dialect.echo
-
-
-def _is_chip_data_taken_apart(dialect: Dialect, name: str) -> bool:
-    return name == "chip_data" and any(name in layout.carriers and layout.form == "ber" for layout in dialect.layouts)
 
 
 def test_a_key_without_a_value_takes_away() -> None:
@@ -72,6 +68,13 @@ def test_a_key_without_a_value_takes_away() -> None:
     assert 105 not in own.elements
     assert {} == own.marks
     assert {"5-10", "11-20", "21-31"} == set(own.layouts[0].fields)
+
+
+def test_a_list_adds_to_the_list_it_inherits() -> None:
+    """A child that keeps one field more names that one alone."""
+    own = parse_dialect("own", "extends: iso87-ascii\nkept: [conversion_date, inherited]\n", TEXTS)
+
+    assert {"conversion_date", *DIALECTS["iso87-ascii"].kept} == own.kept
 
 
 def test_everything_that_is_wrong_is_said_at_once() -> None:
