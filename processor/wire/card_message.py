@@ -18,8 +18,8 @@ from processor.core.money import CURRENCY_OF_NUMERIC_CODE, Money
 from processor.wire.decode import Decoded
 from processor.wire.dialect import Dialect
 from processor.wire.dialect_meaning import holds
-from processor.wire.message_dates import local_date_of, recorded_at, sent_at
-from processor.wire.message_kind import kind_of
+from processor.wire.message_dates import is_dated, local_date_of, recorded_at, sent_at
+from processor.wire.message_kind import WITHOUT_MONEY, kind_of
 from processor.wire.references import INSTITUTIONS, original_trace_of, reference, replacement_of, trace_of
 from processor.wire.tokenise import Tokeniser
 
@@ -45,14 +45,17 @@ def to_card_message(
 ) -> CardMessage:
     """Build the card message; ``received_at`` is aware, ``clearing_file`` the file's id where it came in one.
 
-    Ask :func:`~processor.wire.message_kind.books_nothing` first: what books nothing may lack a date or an identity.
+    What books nothing (:func:`~processor.wire.message_kind.books_nothing`) may lack a date; its receipt dates it.
     Raises :class:`~processor.wire.decode.DecodeFailure` where a field the decision needs is missing or odd.
     """
     fields = decoded.fields
     get = fields.get
     kind = kind_of(decoded, dialect)
     clearing = decoded.mti[2] == _NOTIFICATION and bool(dialect.clearing_identity)
-    transmitted_at = (recorded_at if clearing else sent_at)(decoded, dialect, received_at)
+    if kind in WITHOUT_MONEY and not is_dated(decoded, dialect, clearing=clearing):
+        transmitted_at = received_at.astimezone(UTC)
+    else:
+        transmitted_at = (recorded_at if clearing else sent_at)(decoded, dialect, received_at)
     trace_number = get("trace_number", "")
     amount = _money(decoded, dialect, "amount", "currency")
     if clearing:
@@ -60,7 +63,7 @@ def to_card_message(
         if amount is None and kind is not MessageKind.ADMINISTRATIVE:
             raise decoded.failure("amount", "is missing; a clearing record needs it", dialect.numbers)
     else:
-        if not trace_number and "trace_number" in dialect.identity:
+        if not trace_number and "trace_number" in dialect.identity and kind not in WITHOUT_MONEY:
             raise decoded.failure("trace_number", "is missing; it tells messages apart", dialect.numbers)
         identity = [_identity_value(name, fields) for name in dialect.identity]
     billing = _money(decoded, dialect, "billing_amount", "billing_currency")

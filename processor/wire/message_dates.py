@@ -19,6 +19,13 @@ _WITHOUT_YEAR: Final = 10
 _WITH_YEAR: Final = 12
 
 
+def is_dated(decoded: Decoded, dialect: Dialect, *, clearing: bool) -> bool:
+    """Tell whether a message carries the fields that date it."""
+    if clearing:
+        return "local_date_time" in decoded.fields or "action_date" in decoded.fields
+    return all(field in decoded.fields for field in dialect.dated_by)
+
+
 def sent_at(decoded: Decoded, dialect: Dialect, received_at: datetime) -> datetime:
     """Return when an online message was sent, from the fields that date it in its dialect, taken as UTC.
 
@@ -26,7 +33,7 @@ def sent_at(decoded: Decoded, dialect: Dialect, received_at: datetime) -> dateti
     """
     name = dialect.dated_by[0]
     stated = "".join([decoded.fields.get(field, "") for field in dialect.dated_by])
-    if not stated or any(field not in decoded.fields for field in dialect.dated_by):
+    if not is_dated(decoded, dialect, clearing=False):
         missing = next(field for field in dialect.dated_by if field not in decoded.fields)
         raise decoded.failure(missing, "is missing; it dates the message", dialect.numbers)
     if len(stated) == _WITH_YEAR:

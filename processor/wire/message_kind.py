@@ -30,7 +30,7 @@ _REVERSED: Final[Mapping[MessageKind, MessageKind]] = {
     MessageKind.ARBITRATION_CHARGEBACK: MessageKind.ARBITRATION_CHARGEBACK_REVERSAL,
     MessageKind.FEE_COLLECTION: MessageKind.FEE_COLLECTION_REVERSAL,
 }
-_WITHOUT_MONEY: Final = frozenset({MessageKind.NETWORK_MANAGEMENT, MessageKind.ADMINISTRATIVE})
+WITHOUT_MONEY: Final = frozenset({MessageKind.NETWORK_MANAGEMENT, MessageKind.ADMINISTRATIVE})
 _FEES: Final = frozenset({MessageKind.FEE_COLLECTION, MessageKind.FEE_COLLECTION_REVERSAL})
 
 
@@ -65,7 +65,7 @@ def books_nothing(decoded: Decoded, dialect: Dialect) -> bool:
     Raises :class:`DecodeFailure` where the dialect gives the message no meaning.
     """
     kind = kind_of(decoded, dialect)
-    return kind in _WITHOUT_MONEY or (kind in _FEES and decoded.pan is None)
+    return kind in WITHOUT_MONEY or (kind in _FEES and decoded.pan is None)
 
 
 @lru_cache(maxsize=4096)

@@ -40,7 +40,8 @@ _CODES: Final[Mapping[str, Mapping[str, NetworkEvent]]] = {
 
 def is_network_management(dialect: Dialect, raw: bytes) -> bool:
     """Return whether bytes begin with a message type of network management; what follows may still be wrong."""
-    mti = dialect.message_types.get(raw[: dialect.message_type_length])
+    start = dialect.message_start
+    mti = dialect.message_types.get(raw[start : start + dialect.message_type_length])
     return mti is not None and mti[1] == _CLASS
 
 

@@ -41,7 +41,7 @@ def test_the_verbs_are_all_there() -> None:
         demo; dialect check; dialect list; dialect show; explain; files download; files list; ledger accounts;
         ledger balance; ledger statement; parked list; parked replay; parked show; programme apply;
         programme list; programme show; programme simulate; programme validate; serve; settle; status; submit;
-        undecodable list; verify
+        tcp check; undecodable list; verify
     """
     assert [word.strip() for word in expected.split(";")] == sorted(" ".join(path) for path in VERBS)
 

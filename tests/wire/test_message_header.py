@@ -4,6 +4,7 @@ import pytest
 
 from processor.wire.decode import DecodeFailure, decode
 from processor.wire.encode import encode_answer, encode_message
+from processor.wire.network_management import is_network_management
 from tests.wire.conftest import DIALECTS
 from tests.wire.messages import fields_of
 
@@ -15,6 +16,12 @@ STATIONS = bytes.fromhex("1601020000012345067890810011223344AABBCCDD07")
 def _with_header(header: bytes) -> bytes:
     header = header[:3] + len(RAW).to_bytes(2, "big") + header[5:22]
     return header + RAW[22:]
+
+
+def test_network_management_is_seen_behind_a_header() -> None:
+    """The message type stands after the header."""
+    assert is_network_management(VISA, encode_message(VISA, "0800", fields_of(VISA, "0800")))
+    assert not is_network_management(VISA, RAW)
 
 
 def test_a_new_message_has_a_whole_header() -> None:

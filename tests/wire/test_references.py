@@ -185,6 +185,27 @@ def test_classes_without_a_table_mean_what_the_standard_says(mti: str, kind: Mes
     assert kind is _message(DIALECTS["iso87-ascii"], mti).kind
 
 
+@pytest.mark.parametrize(
+    ("name", "mti"), [("pos-bcd", "0800"), ("iso87-ascii", "0800"), ("iso93-ascii", "1804"), ("ipm93-ebcdic", "1644")]
+)
+def test_what_books_nothing_needs_no_date(name: str, mti: str) -> None:
+    """A sign-on without date and trace number can be acknowledged; it is dated by its receipt."""
+    dialect = DIALECTS[name]
+    decoded = decode(dialect, encode_message(dialect, mti, {"terminal": "T1"}))
+
+    message = to_card_message(
+        decoded,
+        dialect=dialect,
+        bank="alpha",
+        received_at=RECEIVED_AT,
+        tokeniser=TOKENISER,
+        clearing_file="FILE-1",
+        record_number=1,
+    )
+
+    assert RECEIVED_AT == message.transmitted_at
+
+
 def test_a_message_type_without_a_meaning_is_refused() -> None:
     """A file update or a reconciliation is no card message unless the dialect says what it is."""
     own = parse_dialect("own", 'extends: iso87-ascii\nmessages: ["0302", "0500"]\n', TEXTS)
