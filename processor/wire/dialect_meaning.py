@@ -168,4 +168,7 @@ def _accepted(text: DialectText) -> dict[str, str]:
 
 def holds(condition: Condition, fields: Mapping[str, Any]) -> bool:
     """Tell whether any of a condition's fields has one of its values."""
-    return any(fields.get(field) in values for field, values in condition)
+    for field, values in condition:  # noqa: SIM110 - any() takes three times as long, once or twice a message.
+        if fields.get(field) in values:
+            return True
+    return False

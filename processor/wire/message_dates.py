@@ -32,10 +32,11 @@ def sent_at(decoded: Decoded, dialect: Dialect, received_at: datetime) -> dateti
     They join to MMDDhhmmss or YYMMDDhhmmss; raises :class:`~processor.wire.decode.DecodeFailure` where they do not.
     """
     name = dialect.dated_by[0]
-    stated = "".join([decoded.fields.get(field, "") for field in dialect.dated_by])
-    if not is_dated(decoded, dialect, clearing=False):
-        missing = next(field for field in dialect.dated_by if field not in decoded.fields)
+    parts = [decoded.fields.get(field, "") for field in dialect.dated_by]
+    if "" in parts:
+        missing = dialect.dated_by[parts.index("")]
         raise decoded.failure(missing, "is missing; it dates the message", dialect.numbers)
+    stated = "".join(parts)
     if len(stated) == _WITH_YEAR:
         return _with_year(decoded, dialect, name, stated, received_at)
     day = None

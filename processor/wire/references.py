@@ -36,6 +36,8 @@ def original_trace_of(dialect: Dialect, fields: dict[str, str]) -> str | None:
 
     An institution of zeros stands for the message's own; zeros or other characters elsewhere refer to nothing.
     """
+    if fields.keys().isdisjoint(dialect.original_trace):
+        return None
     parts = []
     for name, original in zip(dialect.trace, dialect.original_trace, strict=False):
         value = fields.get(original, "")
