@@ -21,6 +21,7 @@ from processor.log import described
 from processor.wire.card_message import days_old, to_card_message
 from processor.wire.decode import MAXIMUM_MESSAGE_BYTES, Decoded, DecodeFailure, decode, merge_response
 from processor.wire.dialect import Dialect
+from processor.wire.message_kind import books_nothing
 from processor.wire.stored import message_from_json, message_to_json
 from processor.wire.tokenise import Tokeniser
 
@@ -67,7 +68,8 @@ class Intake:
             message = to_card_message(
                 decoded, dialect=dialect, bank=incoming.bank, received_at=now, tokeniser=self.tokeniser(snapshot)
             )
-            _require_card(message, decoded, dialect)
+            if not books_nothing(decoded, dialect):
+                _require_card(message, decoded, dialect)
         except DecodeFailure as failure:
             return self._undecodable(incoming, failure, EXCHANGE)
         except Exception as error:  # noqa: BLE001 - our fault costs this message alone.

@@ -186,7 +186,9 @@ class Worker:
 
 
 def _is_card_message(submission: Submission) -> bool:
-    return submission.message.kind is not MessageKind.NETWORK_MANAGEMENT
+    """Tell whether there is something to decide; what names no card came this far because it books nothing."""
+    message = submission.message
+    return message.card is not None and message.kind is not MessageKind.NETWORK_MANAGEMENT
 
 
 def _failed(message: IncomingMessage) -> Answer:

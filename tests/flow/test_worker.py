@@ -260,6 +260,17 @@ def test_network_management_is_answered_and_books_nothing(pipeline: Pipeline) ->
     assert 2 == count(pipeline.database, "message")
 
 
+def test_an_administrative_message_without_a_card_is_answered_and_books_nothing(pipeline: Pipeline) -> None:
+    """A text of the network's is acknowledged as a sign-on is, not refused for the card that it cannot have."""
+    absent = dict.fromkeys(("pan", "processing_code", "amount", "currency", "response_code"), "")
+    text = iso87("0620", caller_id="m1", trace_number="000002", **absent)
+
+    (answer,) = pipeline.send(text)
+
+    assert (Outcome.ACCEPTED, "0630") == (answer.outcome, decode(DIALECTS["iso87-ascii"], answer.iso8583).mti)
+    assert 0 == count(pipeline.database, "message")
+
+
 def test_what_was_carried_is_counted(pipeline: Pipeline) -> None:
     """Each link counts its own; names that a peer invents grow no table."""
     broken = IncomingMessage(caller_id="b", bank="alpha", dialect="iso87-ascii", iso8583=b"0110")
