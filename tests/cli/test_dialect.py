@@ -10,6 +10,7 @@ from processor.config import ConfigurationError
 from processor.wiring import known_dialects
 from tests.cli.conftest import Run
 
+EXAMPLE = Path(__file__).parents[2] / "examples" / "skyways"
 OWN = "description: A bank of our own\nextends: iso87-bcd\nelements:\n  43: [acceptor_name, ans..99, Name]\n"
 
 
@@ -62,6 +63,19 @@ def test_an_own_dialect_is_all_a_bank_needs(run: Run, folder: Path) -> None:
     assert "ans..99" in run("dialect", "show", "my-bank").stdout
 
 
+def test_a_programme_may_name_an_own_dialect(run: Run, folder: Path, tmp_path: Path) -> None:
+    """A bank's link speaks the bank's own dialect as it would a shipped one."""
+    (folder / "my-bank.yaml").write_text(OWN)
+    document = (EXAMPLE / "programme.yaml").read_text().replace("dialect: iso87-bcd", "dialect: my-bank")
+    (tmp_path / "programme.yml").write_text(document)
+    (tmp_path / "merchants.csv").write_bytes((EXAMPLE / "merchants.csv").read_bytes())
+
+    result = run("programme", "validate", str(tmp_path / "programme.yml"))
+
+    assert "my-bank" in document
+    assert 0 == result.exit_code, result.stderr
+
+
 def test_a_dialect_that_is_not_sound_stops_the_service(folder: Path) -> None:
     """The service does not start with half of its dialects; the error names the file and the setting."""
     (folder / "my-bank.yaml").write_text("extends: nothing\n")
@@ -92,7 +106,7 @@ def test_a_folder_that_cannot_be_read_is_refused(
     else:
         (folder / "odd.yaml").write_bytes(content)
 
-    for words in (["dialect", "list"], ["programme", "validate", "examples/skyways/programme.yaml"]):
+    for words in (["dialect", "list"], ["programme", "validate", str(EXAMPLE / "programme.yaml")]):
         result = run(*words)
         assert (1, True) == (result.exit_code, "is not UTF-8" in result.stderr or "cannot be read" in result.stderr)
 

@@ -4,6 +4,7 @@ import iso8583
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from iso8583.specs import default_ascii
 
 from processor.core.card import Pan
 from processor.wire.decode import decode
@@ -40,6 +41,17 @@ def test_golden_bytes_decode_to_what_was_written(name: str, mti: str) -> None:
     assert (Pan(PAN) if "pan" in written else None) == decoded.pan
     for field in dialect.kept & set(written):
         assert decoded.fields[field].strip("0 ") == written[field].strip("0 "), field
+
+
+def test_the_elements_of_1987_are_those_of_the_librarys_own_specification() -> None:
+    """Lengths agree with pyiso8583's, an independent reading of the standard, but for two."""
+    ours = DIALECTS["iso87-ascii"].spec
+    chosen = {"54": 120, "63": 16}  # ISO 8583:1987 says an...120; element 63 carries a life cycle identification.
+
+    for number, theirs in default_ascii.items():
+        if number.isdecimal() and number not in {"1", "65"}:
+            lengths = (theirs["len_type"], chosen.get(number, theirs["max_len"]))
+            assert lengths == (ours[number]["len_type"], ours[number]["max_len"]), number
 
 
 @pytest.mark.parametrize("name", ONLINE)
