@@ -283,7 +283,7 @@ def test_every_reason_a_stored_decision_can_have_is_explained() -> None:
 
 def test_every_decision_of_a_month_of_traffic_is_reproduced(pipeline: Pipeline) -> None:
     """Purchases, quotes, reversals, refunds and clearing, cut by caps and not: every stored result follows again."""
-    traffic = tell(seed=7, accounts=6, messages=600, today=NOW.date(), now=NOW)
+    traffic = tell(seed=7, accounts=6, messages=1200, today=NOW.date(), now=NOW)
     messages = [
         IncomingMessage(
             caller_id=sent.caller_id,
