@@ -26,6 +26,7 @@ MOST_PEERS: Final = 16
 _BACKLOG: Final = 128
 _CHECK_EVERY_S: Final = 0.2
 _PAUSE_S: Final = 0.5
+_ABORTED_S: Final = 1.0
 
 _LOG = structlog.get_logger(__name__)
 
@@ -53,6 +54,7 @@ class LinkListener:
         self._socket: socket.socket | None = None
         self._accepting: asyncio.Task[None] | None = None
         self._opening: set[asyncio.Task[None]] = set()
+        self._places = ground.link.limits.connections
 
     def start(self) -> int:
         """Listen, and return the port; raises ``OSError``."""
@@ -80,10 +82,11 @@ class LinkListener:
                 _LOG.warning("tcp_not_accepted", link=self.ground.link.name, error=error.strerror)
                 await asyncio.sleep(_PAUSE_S)
                 continue
-            if len(self.ground.connections) + len(self._opening) >= self.ground.link.limits.connections:
+            if self._places == 0:
                 self.ground.refuse_connection(str(peer[0]), "the link has all the connections it may have")
                 accepted.close()
                 continue
+            self._places -= 1
             task = asyncio.create_task(self._open(accepted, str(peer[0])))
             self._opening.add(task)
             task.add_done_callback(self._opening.discard)
@@ -92,7 +95,7 @@ class LinkListener:
         """Make a connection of an accepted socket, after its TLS handshake where the link has one."""
         loop = asyncio.get_running_loop()
         try:
-            await loop.connect_accepted_socket(
+            _, connection = await loop.connect_accepted_socket(
                 lambda: LinkConnection(self.ground),
                 accepted,
                 ssl=self._tls,
@@ -100,9 +103,16 @@ class LinkListener:
                 ssl_shutdown_timeout=LINGER_S if self._tls is not None else None,
             )
         except ssl.SSLError as error:
+            self._places += 1
             self.ground.refuse_connection(peer, f"TLS: {error.reason or 'the handshake failed'}")
         except OSError as error:
+            self._places += 1
             self.ground.refuse_connection(peer, f"the connection broke: {error.strerror or type(error).__name__}")
+        else:
+            connection.closed.add_done_callback(self._free_place)
+
+    def _free_place(self, _: "asyncio.Future[None]") -> None:
+        self._places += 1
 
 
 class TcpServer:
@@ -140,13 +150,12 @@ class TcpServer:
         """Accept and read no more, let what was read be answered for so many seconds, then close what is left."""
         for listener in self._listeners:
             await listener.stop()
-        open_now = self._connections()
-        for connection in open_now:
+        for connection in self._connections():
             connection.drain()
-        if open_now:
-            await asyncio.wait([connection.closed for connection in open_now], timeout=seconds)
+        await self._closed(seconds)
         for connection in self._connections():
             connection.abort()
+        await self._closed(_ABORTED_S)
         if self._checking is not None:
             self._checking.cancel()
             with suppress(asyncio.CancelledError):
@@ -158,6 +167,12 @@ class TcpServer:
 
     def _connections(self) -> list[HostConnection]:
         return [connection for listener in self._listeners for connection in listener.ground.connections]
+
+    async def _closed(self, seconds: float) -> None:
+        """Wait so long at most until every connection is closed."""
+        waiting = [connection.closed for connection in self._connections()]
+        if waiting:
+            await asyncio.wait(waiting, timeout=seconds)
 
     async def _check(self) -> None:
         while True:
