@@ -4,17 +4,22 @@ import asyncio
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Self
 
+import iso8583
+from sqlalchemy import text
+
 from processor.flow.worker import Worker
 from processor.rpc.tcp.links import LinkLimits, TcpLink
 from processor.rpc.tcp.server import TcpServer
+from processor.wire.award_tlv import decode_award
 from processor.wire.framing import Frame, FrameReader, Framing, LengthEncoding, write_frame
-from tests.flow.conftest import DIALECTS
+from tests.flow.conftest import DIALECTS, Pipeline, iso87
 
 FRAMING = Framing(length=LengthEncoding.BINARY_2, largest_message_bytes=8192)
 LINK = TcpLink(
@@ -73,7 +78,7 @@ class Host:
         self.framing = framing
         self.reader = FrameReader(replace(framing, largest_message_bytes=framing.largest_writable_bytes))
         plain = socket.create_connection(("127.0.0.1", port), timeout=20)
-        self.socket = tls.wrap_socket(plain, server_hostname="cobrand.test") if tls is not None else plain
+        self.socket = tls.wrap_socket(plain, server_hostname="127.0.0.1") if tls is not None else plain
 
     def __enter__(self) -> Self:
         return self
@@ -118,16 +123,49 @@ class Host:
             return b""
 
 
+def purchase(number: int, mti: str = "0120", **fields: str) -> bytes:
+    """Return one approved purchase of its own."""
+    values = {"response_code": "00", "trace_number": f"{number:06d}", "retrieval_reference": f"{number:012d}"}
+    return iso87(mti, **{**values, **fields}).iso8583
+
+
+def network(code: str, number: int = 1, mti: str = "0800") -> bytes:
+    """Return a network management message of the 1987 dialect."""
+    return iso87(mti, pan="", amount="", network_code=code, trace_number=f"{number:06d}").iso8583
+
+
+def fields_of(message: bytes, dialect: str = "iso87-ascii") -> dict[str, str]:
+    """Return the elements of a message by number."""
+    return iso8583.decode(message, DIALECTS[dialect].spec)[0]
+
+
+def until(reached: Callable[[], bool], timeout_s: float = 10) -> None:
+    """Wait until something holds."""
+    deadline = time.monotonic() + timeout_s
+    while not reached():
+        assert time.monotonic() < deadline, "it did not come to hold"
+        time.sleep(0.02)
+
+
+def counts(found: Listening, *names: str) -> list[Any]:
+    """Return counts of the first link."""
+    status = found.status()
+    return [status[name] for name in names]
+
+
+def booked(pipeline: Pipeline, number: int) -> int:
+    """Return how many messages of a trace number are booked."""
+    statement = text("SELECT count(*) FROM message WHERE fields->>'trace_number' = :number")
+    with pipeline.database.service.connect() as connection:
+        found: int = connection.execute(statement, {"number": f"{number:06d}"}).scalar_one()
+    return found
+
+
 def told(messages: Sequence[bytes], dialect: str = "iso87-ascii") -> list[str]:
     """Return the outcome that each answer's award element says, empty where it says none."""
     return [_outcome(message, dialect) for message in messages]
 
 
 def _outcome(message: bytes, dialect: str) -> str:
-    import iso8583
-
-    from processor.wire.award_tlv import decode_award
-
-    document, _ = iso8583.decode(message, DIALECTS[dialect].spec)
-    award = document.get(str(DIALECTS[dialect].award_field))
+    award = fields_of(message, dialect).get(str(DIALECTS[dialect].award_field))
     return decode_award(award).outcome if award else ""

@@ -1,8 +1,6 @@
 """Raw TCP links on real sockets: the answers, the state of a link, and what keeps neighbours from each other."""
 
-import secrets
 import time
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -13,83 +11,27 @@ from sqlalchemy import text
 from processor.flow import worker as flow_worker
 from processor.flow.batch import BatchDecider
 from processor.rpc.tcp import connection as tcp_connection
-from processor.store.embedded import create_database, drop_database
-from processor.store.engine import connect
 from processor.wire.framing import Framing, HeaderAnswer, LengthEncoding
 from tests.conftest import Database
-from tests.flow.conftest import DIALECTS, SKYWAYS, Pipeline, apply_skyways, iso87, make_pipeline
-from tests.rpc.tcp_host import FRAMING, LINK, Host, Listening, link_with, listening, told
+from tests.flow.conftest import DIALECTS, SKYWAYS, Pipeline, apply_skyways, make_pipeline
+from tests.rpc.tcp_host import (
+    FRAMING,
+    LINK,
+    Host,
+    booked,
+    counts,
+    fields_of,
+    link_with,
+    listening,
+    network,
+    purchase,
+    told,
+    until,
+)
 
 pytestmark = pytest.mark.xdist_group("tcp")
 
 TPDU = bytes.fromhex("6000010002")
-
-
-@pytest.fixture(scope="module")
-def applied(administrator_url: str, template_database: str) -> Iterator[Database]:
-    """Give the module a database with the example programme applied."""
-    name = f"tcp_{secrets.token_hex(6)}"
-    urls = create_database(administrator_url, name, template=template_database)
-    made = Database(owner=connect(urls.owner_url), service=connect(urls.service_url), urls=urls)
-    apply_skyways(made)
-    yield made
-    made.owner.dispose()
-    made.service.dispose()
-    drop_database(administrator_url, name)
-
-
-@pytest.fixture
-def held(applied: Database) -> Iterator[Pipeline]:
-    """Give a worker that queues and decides nothing until the test starts it."""
-    pipeline = make_pipeline(applied)
-    yield pipeline
-    if pipeline.worker._thread.ident is not None:
-        pipeline.worker.stop()
-
-
-@pytest.fixture
-def live(held: Pipeline) -> Pipeline:
-    """Give a running worker."""
-    held.worker.start()
-    return held
-
-
-def purchase(number: int, mti: str = "0120", **fields: str) -> bytes:
-    """Return one approved purchase of its own."""
-    values = {"response_code": "00", "trace_number": f"{number:06d}", "retrieval_reference": f"{number:012d}"}
-    return iso87(mti, **{**values, **fields}).iso8583
-
-
-def network(code: str, number: int = 1, mti: str = "0800") -> bytes:
-    """Return a network management message of the 1987 dialect."""
-    return iso87(mti, pan="", amount="", network_code=code, trace_number=f"{number:06d}").iso8583
-
-
-def fields_of(message: bytes, dialect: str = "iso87-ascii") -> dict[str, str]:
-    """Return the elements of a message by number."""
-    return iso8583.decode(message, DIALECTS[dialect].spec)[0]
-
-
-def until(reached: Callable[[], bool], timeout_s: float = 10) -> None:
-    """Wait until something holds."""
-    deadline = time.monotonic() + timeout_s
-    while not reached():
-        assert time.monotonic() < deadline, "it did not come to hold"
-        time.sleep(0.02)
-
-
-def counts(found: Listening, *names: str) -> list[Any]:
-    """Return counts of the first link."""
-    status = found.status()
-    return [status[name] for name in names]
-
-
-def booked(pipeline: Pipeline, number: int) -> int:
-    """Return how many messages of a trace number are booked."""
-    statement = text("SELECT count(*) FROM message WHERE fields->>'trace_number' = :number")
-    with pipeline.database.service.connect() as connection:
-        found: int = connection.execute(statement, {"number": f"{number:06d}"}).scalar_one()
-    return found
 
 
 def test_an_answer_says_what_a_message_earned(live: Pipeline) -> None:
