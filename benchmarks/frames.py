@@ -6,12 +6,17 @@ Every message of a run is another one, so that none is a duplicate: they all com
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from itertools import islice
 from typing import Final
 
+import schemas
 from examples.traffic import TrafficMessage, authorizations
 from processor.flow.submission import IncomingMessage
 from processor.v1 import card_network_pb2 as pb
+from processor.wire.decode import decode
+from processor.wire.dialect import Dialect
+from processor.wiring import compile_dialects
 
 BANK: Final = "alpha"
 DIALECT: Final = "iso87-ascii"
@@ -45,6 +50,17 @@ class MessageSource:
         if len(made) < count:
             raise ValueError(f"a run sends at most {_LONGEST_RUN} messages; ask for fewer rounds or seconds")
         return made
+
+
+def trace_number_of(message: IncomingMessage) -> str:
+    """Return the trace number of a message of the sequence, which no other one has."""
+    return decode(dialect_of_messages(), message.iso8583).fields["trace_number"]
+
+
+@cache
+def dialect_of_messages() -> Dialect:
+    """Return the dialect of the sequence, compiled once."""
+    return compile_dialects(schemas.iso8583_dialects())[DIALECT]
 
 
 def in_frames(messages: Sequence[IncomingMessage], *, size: int) -> list[Frame]:

@@ -37,6 +37,16 @@ SERVER_SETTINGS: Final = (
     "max_wal_size = '4GB'",
 )
 
+TCP_LINKS: Final = """\
+links:
+  - name: bench
+    bank: alpha
+    dialect: iso87-ascii
+    port: {port}
+    length: {{encoding: binary-2}}
+    limits: {{connections: 4096, in_flight: 512}}
+"""
+
 _READY_S: Final = 30
 _END_S: Final = 30
 
@@ -56,9 +66,10 @@ class PostgresServer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Processor:
-    """The processor's running workers and the port they share."""
+    """The processor's running workers and the ports they share: gRPC's, and that of a raw TCP link."""
 
     port: int
+    tcp_port: int
     workers: tuple[int, ...]
 
 
@@ -140,20 +151,22 @@ def processor_environment(urls: EmbeddedDatabase) -> dict[str, str]:
 
 @contextmanager
 def running_processor(environment: dict[str, str], log_file: Path) -> Iterator[Processor]:
-    """Run ``cobrand serve`` with two workers for the length of a block; its log goes to a file."""
+    """Run ``cobrand serve`` with two workers for the length of a block; its log and links stand side by side."""
     own = {name: value for name, value in os.environ.items() if not name.startswith("COBRAND_")}
-    port = _free_port()
+    port, tcp_port = _free_port(), _free_port()
+    links = log_file.with_name("tcp-links.yaml")
+    links.write_text(TCP_LINKS.format(port=tcp_port), encoding="utf-8")
     with log_file.open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "processor.cli.main", "serve", "--port", str(port), "--workers", str(WORKERS)],
-            env={**own, **environment},
+            env={**own, **environment, "COBRAND_TCP_LINKS": str(links)},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             start_new_session=True,  # An interrupt reaches the benchmark alone, which ends the processor in order.
         )
     try:
-        yield _wait_until_ready(process, port, log_file)
+        yield _wait_until_ready(process, port, tcp_port, log_file)
     finally:
         _end(process)
 
@@ -165,13 +178,13 @@ def _free_port() -> int:
     return port
 
 
-def _wait_until_ready(process: "subprocess.Popen[bytes]", port: int, log_file: Path) -> Processor:
+def _wait_until_ready(process: "subprocess.Popen[bytes]", port: int, tcp_port: int, log_file: Path) -> Processor:
     """Return the workers once every one of them listens."""
     deadline = time.monotonic() + _READY_S
     while time.monotonic() < deadline and process.poll() is None:
         workers = children_of(process.pid)
-        if len(listening(port, workers)) == WORKERS:
-            return Processor(port=port, workers=tuple(workers))
+        if len(listening(port, workers)) == len(listening(tcp_port, workers)) == WORKERS:
+            return Processor(port=port, tcp_port=tcp_port, workers=tuple(workers))
         time.sleep(0.05)
     end_of_log = log_file.read_text(errors="replace")[-2000:]
     raise GroundError(f"the processor did not start; its log ends with:\n{end_of_log}")

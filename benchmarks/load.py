@@ -1,4 +1,4 @@
-"""The load generator: streams of pre-made frames over several connections, at full load or at a given pace.
+"""The load generator for gRPC: streams of pre-made frames over several connections, at full load or at a given pace.
 
 Full load keeps so many messages without an answer on every stream.
 A pace sends each frame at the instant that was intended for it, whether earlier ones are answered or not, and latency
@@ -10,10 +10,10 @@ import asyncio
 import gc
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 import grpc
 
@@ -33,22 +33,38 @@ _CHANNEL_OPTIONS: Final = (("grpc.use_local_subchannel_pool", 1), ("grpc.enable_
 """Each channel is a connection of its own, so that the system spreads them over the workers."""
 _MOST_TRIES: Final = 64
 """Connections opened for each one kept; the system chooses the worker, and half of them go to the other one."""
-_LEAD_S: Final = 0.2
+LEAD_S: Final = 0.2
 
 
 _T = TypeVar("_T")
+_C = TypeVar("_C", bound="Opened")
 
 
 class LoadError(RuntimeError):
     """The load could not be kept up, or an answer was wrong; the text says which."""
 
 
+class Opened(Protocol):
+    """A connection of any kind, and the worker that accepted it."""
+
+    @property
+    def worker(self) -> int:
+        """The worker's process id."""
+
+    async def close(self) -> None:
+        """Close it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Connection:
-    """One connection and the worker that accepted it."""
+    """One channel and the worker that accepted it."""
 
     worker: int
     channel: grpc.aio.Channel
+
+    async def close(self) -> None:
+        """Close it."""
+        await self.channel.close()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,25 +101,27 @@ class Paced:
 
 
 @asynccontextmanager
-async def balanced_connections(processor: Processor, count: int) -> AsyncIterator[list[Connection]]:
+async def balanced_connections(
+    processor: Processor, count: int, connect: Callable[[Processor], Awaitable[_C]]
+) -> AsyncIterator[list[_C]]:
     """Open ``count`` connections, as many to each worker: those beyond a worker's part are closed again."""
     part = -(-count // len(processor.workers))
-    kept: list[Connection] = []
+    kept: list[_C] = []
     try:
         for _ in range(_MOST_TRIES * count):
             if len(kept) == part * len(processor.workers):
                 break
-            connection = await _connect(processor)
+            connection = await connect(processor)
             if sum(connection.worker == one.worker for one in kept) < part:
                 kept.append(connection)
             else:
-                await connection.channel.close()
+                await connection.close()
         else:
             raise LoadError("the connections do not reach every worker")
         yield kept
     finally:
         for connection in kept:
-            await connection.channel.close()
+            await connection.close()
 
 
 async def _connect(processor: Processor) -> Connection:
@@ -134,7 +152,7 @@ def check_accepted(response: pb.ExchangeResponse) -> None:
 
 
 @dataclass(slots=True, kw_only=True)
-class _Meter:
+class Meter:
     """What has been sent and answered so far."""
 
     sending: bool = True
@@ -153,45 +171,56 @@ def saturate(
     usage: Callable[[], Used],
 ) -> Saturated:
     """Keep every stream full, and count what is answered in ``seconds`` after the warm-up; then answer the rest."""
-    with _undisturbed():
-        return _run(_saturate(processor, frames, connections, warm_up_s, seconds, usage))
+    waiting = iter(frames)
+    window = window_of(len(frames[0].caller_ids))
+
+    async def measure() -> Saturated:
+        async with balanced_connections(processor, connections, _connect) as opened:
+            return await full_load(
+                opened,
+                lambda connection, meter: _keep_full(connection, waiting, window, meter),
+                warm_up_s=warm_up_s,
+                seconds=seconds,
+                usage=usage,
+            )
+
+    with undisturbed():
+        return run(measure())
 
 
-async def _saturate(
-    processor: Processor,
-    frames: Sequence[Frame],
-    connections: int,
+async def full_load(
+    opened: Sequence[_C],
+    keep_full: Callable[[_C, Meter], Coroutine[Any, Any, None]],
+    *,
     warm_up_s: float,
     seconds: float,
     usage: Callable[[], Used],
 ) -> Saturated:
-    meter = _Meter()
-    waiting = iter(frames)
-    window = window_of(len(frames[0].caller_ids))
-    async with balanced_connections(processor, connections) as opened:
-        used_before = usage()
-        async with asyncio.TaskGroup() as group:
-            for connection in opened:
-                group.create_task(_keep_full(connection, waiting, window, meter))
-            await asyncio.sleep(warm_up_s)
-            began, before = time.perf_counter(), meter.answered.copy()
-            with suppress(TimeoutError):
-                await asyncio.wait_for(meter.exhausted.wait(), seconds)
-            ended, after = time.perf_counter(), meter.answered.copy()
-            meter.sending = False
-        used = usage().since(used_before)
+    """Let ``keep_full`` keep every connection full, and count what the meter saw answered within the seconds."""
+    meter = Meter()
+    used_before = usage()
+    async with asyncio.TaskGroup() as group:
+        for connection in opened:
+            group.create_task(keep_full(connection, meter))
+        await asyncio.sleep(warm_up_s)
+        began, before = time.perf_counter(), meter.answered.copy()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(meter.exhausted.wait(), seconds)
+        ended, after = time.perf_counter(), meter.answered.copy()
+        meter.sending = False
+    used = usage().since(used_before)
     if ended - began < seconds / 2:
         raise LoadError("too few messages were made for the time to measure")
     return Saturated(
         sent=meter.sent,
         messages=after.total() - before.total(),
         seconds=ended - began,
-        by_worker={worker: after[worker] - before[worker] for worker in processor.workers},
+        by_worker={worker: after[worker] - before[worker] for worker in sorted({one.worker for one in opened})},
         used=used,
     )
 
 
-async def _keep_full(connection: Connection, frames: Iterator[Frame], window: int, meter: _Meter) -> None:
+async def _keep_full(connection: Connection, frames: Iterator[Frame], window: int, meter: Meter) -> None:
     """Keep ``window`` messages without an answer on one stream until sending ends, then take the last answers."""
     stream = _open_stream(connection)
     unanswered = 0
@@ -222,12 +251,15 @@ async def _next_response(stream: Any) -> pb.ExchangeResponse:
 
 def send_to_each(processor: Processor, parts: Sequence[Sequence[Frame]]) -> None:
     """Send every worker a part of its own at full load, so that each knows every card of its part."""
-    _run(_send_to_each(processor, parts))
+    run(_send_to_each(processor, parts))
 
 
 async def _send_to_each(processor: Processor, parts: Sequence[Sequence[Frame]]) -> None:
-    meter = _Meter()
-    async with balanced_connections(processor, len(processor.workers)) as opened, asyncio.TaskGroup() as group:
+    meter = Meter()
+    async with (
+        balanced_connections(processor, len(processor.workers), _connect) as opened,
+        asyncio.TaskGroup() as group,
+    ):
         for connection, frames in zip(opened, parts, strict=True):
             group.create_task(_keep_full(connection, iter(frames), 2 * IN_FLIGHT, meter))
 
@@ -236,8 +268,8 @@ def pace(
     processor: Processor, frames: Sequence[Frame], *, connections: int, per_second: float, warm_up_s: float
 ) -> Paced:
     """Send frames evenly at ``per_second`` messages, in turn over the connections, and measure each one's latency."""
-    with _undisturbed():
-        return _run(_pace(processor, frames, connections, per_second, warm_up_s))
+    with undisturbed():
+        return run(_pace(processor, frames, connections, per_second, warm_up_s))
 
 
 async def _pace(
@@ -245,8 +277,8 @@ async def _pace(
 ) -> Paced:
     interval = len(frames[0].caller_ids) / per_second
     latencies: list[tuple[float, float]] = []
-    async with balanced_connections(processor, connections) as opened, asyncio.TaskGroup() as group:
-        start = time.perf_counter() + _LEAD_S
+    async with balanced_connections(processor, connections, _connect) as opened, asyncio.TaskGroup() as group:
+        start = time.perf_counter() + LEAD_S
         plan = [(start + place * interval, frame) for place, frame in enumerate(frames)]
         for place, connection in enumerate(opened):
             stream = _open_stream(connection)
@@ -280,7 +312,7 @@ async def _take_times(stream: Any, plan: Sequence[tuple[float, Frame]], latencie
             latencies.append((at, now - at))
 
 
-def _run(measuring: Coroutine[Any, Any, _T]) -> _T:
+def run(measuring: Coroutine[Any, Any, _T]) -> _T:
     """Run a measurement to its end; of the errors of its streams the first one tells what happened."""
     try:
         return run_measurement(measuring)
@@ -289,7 +321,7 @@ def _run(measuring: Coroutine[Any, Any, _T]) -> _T:
 
 
 @contextmanager
-def _undisturbed() -> Iterator[None]:
+def undisturbed() -> Iterator[None]:
     """Keep Python's collector of cycles from pausing the generator in the middle of a measurement."""
     gc.collect()
     gc.disable()

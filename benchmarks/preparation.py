@@ -140,6 +140,7 @@ def warm_up(prepared: Prepared, processor: Processor, folder: Path) -> tuple[Cou
         scripts=scripts,
         tpcb_url=prepared.tpcb.owner_url,
         rates=dict.fromkeys(options.frames, rate),
+        tcp_rate=rate,
         sent=sent,
     )
     return course, shapes

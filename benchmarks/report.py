@@ -84,7 +84,14 @@ def _ours(size: int) -> str:
     return f"processor, frames of {size}"
 
 
+TCP: Final = "processor, raw TCP"
 _TPCB: Final = "pgbench, tpcb-like"
+
+
+def _turns(result: Result) -> dict[str, list[OurTurn]]:
+    """Return the processor's turns of every round, by the way that messages took."""
+    found = {_ours(size): [one.ours[size] for one in result.rounds] for size in result.options.frames}
+    return {**found, TCP: [one.tcp for one in result.rounds]}
 
 
 def _rows(options: Options) -> str:
@@ -93,9 +100,7 @@ def _rows(options: Options) -> str:
 
 def rates(result: Result) -> dict[str, Spread]:
     """Return messages, or transactions, a second."""
-    found = {
-        _ours(size): spread(one.ours[size].full.per_second for one in result.rounds) for size in result.options.frames
-    }
+    found = {way: spread(turn.full.per_second for turn in turns) for way, turns in _turns(result).items()}
     found[_rows(result.options)] = spread(one.rows.ran.per_second for one in result.rounds)
     found[_TPCB] = spread(one.tpcb.ran.per_second for one in result.rounds)
     return found
@@ -108,30 +113,27 @@ def ratios(result: Result) -> dict[str, Spread]:
         _TPCB: lambda one: one.tpcb,
     }
     return {
-        f"{_ours(size)} / {name}": spread(
-            one.ours[size].full.per_second / turn(one).ran.per_second for one in result.rounds
+        f"{way} / {name}": spread(
+            turn.full.per_second / yardstick(one).ran.per_second for turn, one in zip(turns, result.rounds, strict=True)
         )
-        for size in result.options.frames
-        for name, turn in yardsticks.items()
+        for way, turns in _turns(result).items()
+        for name, yardstick in yardsticks.items()
     }
 
 
-def latencies(result: Result) -> dict[int, dict[str, Spread]]:
-    """Return, by size of frames, the pace in messages a second and the latencies in milliseconds."""
-    found: dict[int, dict[str, Spread]] = {}
-    for size in result.options.frames:
-        turns = [one.ours[size].half for one in result.rounds]
-        found[size] = {"per_second": spread(turn.per_second for turn in turns)}
+def latencies(result: Result) -> dict[str, dict[str, Spread]]:
+    """Return, by the way of the messages, the pace in messages a second and the latencies in milliseconds."""
+    found: dict[str, dict[str, Spread]] = {}
+    for way, turns in _turns(result).items():
+        found[way] = {"per_second": spread(turn.half.per_second for turn in turns)}
         for percent in _PERCENTILES:
-            found[size][f"p{percent}_ms"] = spread(turn.percentile_ms(percent) for turn in turns)
+            found[way][f"p{percent}_ms"] = spread(turn.half.percentile_ms(percent) for turn in turns)
     return found
 
 
 def costs(result: Result) -> dict[str, dict[str, float]]:
     """Return processor time in microseconds, and bytes of write-ahead log, a message: the median of the rounds."""
-    found = {
-        _ours(size): _medians(_our_costs(one.ours[size]) for one in result.rounds) for size in result.options.frames
-    }
+    found = {way: _medians(map(_our_costs, turns)) for way, turns in _turns(result).items()}
     found[_rows(result.options)] = _medians(_yardstick_costs(one.rows) for one in result.rounds)
     found[_TPCB] = _medians(_yardstick_costs(one.tpcb) for one in result.rounds)
     return found
@@ -189,8 +191,8 @@ def document_of(result: Result) -> dict[str, Any]:
         "per_second": {name: asdict(figure) for name, figure in rates(result).items()},
         "ratios": {name: asdict(figure) for name, figure in ratios(result).items()},
         "latencies": {
-            str(size): {name: asdict(figure) for name, figure in figures.items()}
-            for size, figures in latencies(result).items()
+            way: {name: asdict(figure) for name, figure in figures.items()}
+            for way, figures in latencies(result).items()
         },
         "costs": costs(result),
         "stages_us": {str(size): measured for size, measured in stages(result).items()},
@@ -200,19 +202,25 @@ def document_of(result: Result) -> dict[str, Any]:
 
 
 def _round_document(one: Round) -> dict[str, Any]:
-    ours = {
-        str(size): {
-            "per_second": turn.full.per_second,
-            "messages": turn.full.messages,
-            "seconds": turn.full.seconds,
-            "by_worker": sorted(turn.full.by_worker.values()),
-            "latency_samples": len(turn.half.latencies_s),
-            **{f"p{percent}_ms": turn.half.percentile_ms(percent) for percent in _PERCENTILES},
-            **_our_costs(turn),
-        }
-        for size, turn in one.ours.items()
+    ours = {str(size): _our_document(turn) for size, turn in one.ours.items()}
+    return {
+        "ours": ours,
+        "tcp": _our_document(one.tcp),
+        "rows": _turn_document(one.rows),
+        "tpcb": _turn_document(one.tpcb),
     }
-    return {"ours": ours, "rows": _turn_document(one.rows), "tpcb": _turn_document(one.tpcb)}
+
+
+def _our_document(turn: OurTurn) -> dict[str, Any]:
+    return {
+        "per_second": turn.full.per_second,
+        "messages": turn.full.messages,
+        "seconds": turn.full.seconds,
+        "by_worker": sorted(turn.full.by_worker.values()),
+        "latency_samples": len(turn.half.latencies_s),
+        **{f"p{percent}_ms": turn.half.percentile_ms(percent) for percent in _PERCENTILES},
+        **_our_costs(turn),
+    }
 
 
 def _turn_document(turn: YardstickTurn) -> dict[str, Any]:
@@ -261,14 +269,14 @@ def _show_spreads(title: str, figures: Mapping[str, Spread], *, digits: int) -> 
 def _show_latencies(result: Result) -> None:
     rows = [
         (
-            _ours(size),
+            way,
             f"{figures['per_second'].median:,.0f}",
             *(
                 f"{figures[name].median:.1f} ({figures[name].least:.1f} - {figures[name].greatest:.1f})"
                 for name in ("p50_ms", "p99_ms")
             ),
         )
-        for size, figures in latencies(result).items()
+        for way, figures in latencies(result).items()
     ]
     title = "Latency at half of the reached rate, in milliseconds: median (least - greatest)"
     columns = ("what", "messages a second", "p50", "p99")

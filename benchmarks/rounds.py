@@ -1,7 +1,7 @@
 """The rounds: the processor and the yardsticks in turn on one server, so that what disturbs one disturbs all."""
 
 import resource
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,11 +9,13 @@ from typing import Final
 
 from sqlalchemy import text
 
-from benchmarks.frames import MessageSource, in_frames
+from benchmarks import tcp_load
+from benchmarks.frames import MessageSource, in_frames, trace_number_of
 from benchmarks.ground import PostgresServer, Processor, connected
-from benchmarks.load import Paced, Saturated, pace, saturate, window_of
+from benchmarks.load import IN_FLIGHT, Paced, Saturated, pace, saturate, window_of
 from benchmarks.processes import Used, family_seconds, usage
 from benchmarks.yardstick import Ran, RowScripts, run_rows, run_tpcb
+from processor.flow.submission import IncomingMessage
 
 _SPARE: Final = 2
 """Messages made ahead, over what the best rate so far would need."""
@@ -40,7 +42,7 @@ class Options:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OurTurn:
-    """The processor's turn with frames of one size: at full load, and at half of it.
+    """The processor's turn with frames of one size, or over raw TCP: at full load, and at half of it.
 
     ``batches`` and ``wal_bytes`` are those of full load, its warm-up included: transactions, and write-ahead log.
     """
@@ -66,6 +68,7 @@ class Round:
     """Everything in turn, once; ``ours`` is by size of frames."""
 
     ours: dict[int, OurTurn]
+    tcp: OurTurn
     rows: YardstickTurn
     tpcb: YardstickTurn
 
@@ -84,6 +87,7 @@ class Course:
     scripts: RowScripts
     tpcb_url: str
     rates: dict[int, float]
+    tcp_rate: float
     transactions: int = 0
     """Messages that the yardstick has written so far, those of warm-ups included."""
     sent: int = 0
@@ -95,38 +99,85 @@ class Course:
         first, *others = self.options.frames
         ours[first] = self._our_turn(first)
         rows = self._rows_turn(number)
+        tcp = self._tcp_turn()
         for size in others:
             ours[size] = self._our_turn(size)
-        return Round(ours=ours, rows=rows, tpcb=self._tpcb_turn())
+        return Round(ours=ours, tcp=tcp, rows=rows, tpcb=self._tpcb_turn())
 
     def _our_turn(self, size: int) -> OurTurn:
-        """Measure full load, and then latency at half of what it reached."""
+        """Measure full load in frames of a size, and then latency at half of what it reached."""
         options = self.options
-        duration_s = options.warm_up_s + options.seconds
-        needed = int(self.rates[size] * duration_s * _SPARE) + options.connections * window_of(size)
+        needed = self._needed(self.rates[size], window_of(size))
         frames = in_frames(self.source.messages(needed), size=size)
-        began, position = datetime.now(UTC), self._wal_position()
-        full = saturate(
-            self.processor,
-            frames,
-            connections=options.connections,
-            warm_up_s=options.warm_up_s,
-            seconds=options.seconds,
-            usage=self._usage,
+        turn = self._turn(
+            lambda: saturate(
+                self.processor,
+                frames,
+                connections=options.connections,
+                warm_up_s=options.warm_up_s,
+                seconds=options.seconds,
+                usage=self._usage,
+            ),
+            lambda messages, per_second: pace(
+                self.processor,
+                in_frames(messages, size=size),
+                connections=options.connections,
+                per_second=per_second,
+                warm_up_s=options.warm_up_s,
+            ),
+            least=size,
         )
+        self.rates[size] = max(self.rates[size], turn.full.per_second)
+        return turn
+
+    def _tcp_turn(self) -> OurTurn:
+        """Measure the same over raw TCP."""
+        options = self.options
+        messages = self.source.messages(self._needed(self.tcp_rate, IN_FLIGHT))
+        frames = [tcp_load.framed(message.iso8583) for message in messages]
+        turn = self._turn(
+            lambda: tcp_load.saturate(
+                self.processor,
+                frames,
+                connections=options.connections,
+                warm_up_s=options.warm_up_s,
+                seconds=options.seconds,
+                usage=self._usage,
+            ),
+            lambda messages, per_second: tcp_load.pace(
+                self.processor,
+                [(trace_number_of(message), tcp_load.framed(message.iso8583)) for message in messages],
+                connections=options.connections,
+                per_second=per_second,
+                warm_up_s=options.warm_up_s,
+            ),
+            least=1,
+        )
+        self.tcp_rate = max(self.tcp_rate, turn.full.per_second)
+        return turn
+
+    def _needed(self, rate: float, window: int) -> int:
+        """Return how many messages to make ahead for full load."""
+        duration_s = self.options.warm_up_s + self.options.seconds
+        return int(rate * duration_s * _SPARE) + self.options.connections * window
+
+    def _turn(
+        self,
+        saturated: Callable[[], Saturated],
+        paced: Callable[[Sequence[IncomingMessage], float], Paced],
+        *,
+        least: int,
+    ) -> OurTurn:
+        """Measure full load, and then the latencies at half of it, of ``least`` messages at least."""
+        began, position = datetime.now(UTC), self._wal_position()
+        full = saturated()
         wal_bytes = self._wal_position() - position
         batches = self._batches_since(began)
-        self.rates[size] = max(self.rates[size], full.per_second)
         half_rate = full.per_second / 2
-        paced = pace(
-            self.processor,
-            in_frames(self.source.messages(max(size, int(half_rate * duration_s))), size=size),
-            connections=options.connections,
-            per_second=half_rate,
-            warm_up_s=options.warm_up_s,
-        )
-        self.sent += full.sent + paced.sent
-        return OurTurn(full=full, half=paced, batches=batches, wal_bytes=wal_bytes)
+        duration_s = self.options.warm_up_s + self.options.seconds
+        half = paced(self.source.messages(max(least, int(half_rate * duration_s))), half_rate)
+        self.sent += full.sent + half.sent
+        return OurTurn(full=full, half=half, batches=batches, wal_bytes=wal_bytes)
 
     def _usage(self) -> Used:
         return usage(postgres=self.server.pid, workers=self.processor.workers)

@@ -1,4 +1,4 @@
-"""Measure durable messages a second through gRPC beside two yardsticks of pgbench, on one PostgreSQL.
+"""Measure durable messages a second through gRPC and raw TCP beside two yardsticks of pgbench, on one PostgreSQL.
 
 Run as ``python -m benchmarks.throughput``; ``docs/benchmarks.md`` says what is measured and how to read it.
 Everything it starts ends with it, and its data folder is removed, also when it is interrupted.
@@ -136,6 +136,7 @@ def _round(course: Course, number: int) -> Round:
     """Run one round and tell its rates."""
     found = course.run_round(number)
     ours = ", ".join(f"{turn.full.per_second:,.0f} in frames of {size}" for size, turn in found.ours.items())
+    ours += f", {found.tcp.full.per_second:,.0f} over raw TCP"
     say(
         f"Round {number} of {course.options.rounds}: {ours} messages a second; pgbench "
         f"{found.rows.ran.per_second:,.0f} of the same rows, {found.tpcb.ran.per_second:,.0f} tpcb-like"
