@@ -4,7 +4,9 @@ from datetime import UTC, datetime
 
 import pytest
 
+import schemas
 from processor.wire.decode import decode
+from processor.wire.dialect import parse_dialect
 from processor.wire.encode import encode_message
 from processor.wire.network_management import (
     NetworkEvent,
@@ -16,6 +18,16 @@ from processor.wire.network_management import (
 )
 from tests.flow.conftest import DIALECTS
 
+NETWORK_93 = """
+description: ISO 8583:1993 with network management
+extends: ipm93-ebcdic
+messages: ["1804", "1814"]
+kept: [transmission_date_time, trace_number, local_date_time, function_code]
+identity: [transmission_date_time, trace_number]
+clearing_identity: []
+volatile: []
+echo: [transmission_date_time, trace_number, function_code]
+"""
 AT = datetime(2026, 11, 20, 12, 30, 1, tzinfo=UTC)
 
 
@@ -62,3 +74,24 @@ def test_a_dialect_of_clearing_files_has_no_echo() -> None:
     assert not sends_echo(clearing)
     with pytest.raises(ValueError, match="no network management"):
         echo_message(clearing, trace_number="000001", at=AT)
+
+
+@pytest.mark.parametrize(
+    ("code", "event"),
+    [
+        ("801", NetworkEvent.SIGN_ON),
+        ("802", NetworkEvent.SIGN_OFF),
+        ("831", NetworkEvent.ECHO),
+        ("811", NetworkEvent.OTHER),
+    ],
+)
+def test_the_function_code_says_it_in_1993(code: str, event: NetworkEvent) -> None:
+    """A dialect of 1993 has 1804 and function codes, and writes its echo with both of its times."""
+    texts = schemas.iso8583_dialects()
+    dialect = parse_dialect("net93", NETWORK_93, texts)
+    fields = {"transmission_date_time": "1120123001", "trace_number": "000007", "function_code": code}
+
+    assert event is event_of(decode(dialect, encode_message(dialect, "1804", fields)))
+    decoded = decode(dialect, echo_message(dialect, trace_number="000042", at=AT))
+    assert ("1804", "261120123001") == (decoded.mti, decoded.fields["local_date_time"])
+    assert NetworkEvent.ECHO is event_of(decoded)

@@ -14,6 +14,7 @@ from typing import Any, Final
 import structlog
 
 from processor.flow.worker import Worker
+from processor.log import described
 from processor.rpc.tcp.connection import LINGER_S, LinkConnection
 from processor.rpc.tcp.ground import Ground, HostConnection
 from processor.rpc.tcp.links import TcpLink, tls_context
@@ -94,6 +95,7 @@ class LinkListener:
     async def _open(self, accepted: socket.socket, peer: str) -> None:
         """Make a connection of an accepted socket, after its TLS handshake where the link has one."""
         loop = asyncio.get_running_loop()
+        opened = False
         try:
             _, connection = await loop.connect_accepted_socket(
                 lambda: LinkConnection(self.ground),
@@ -103,13 +105,14 @@ class LinkListener:
                 ssl_shutdown_timeout=LINGER_S if self._tls is not None else None,
             )
         except ssl.SSLError as error:
-            self._places += 1
             self.ground.refuse_connection(peer, f"TLS: {error.reason or 'the handshake failed'}")
         except OSError as error:
-            self._places += 1
             self.ground.refuse_connection(peer, f"the connection broke: {error.strerror or type(error).__name__}")
         else:
+            opened = True
             connection.closed.add_done_callback(self._free_place)
+        finally:
+            self._places += not opened
 
     def _free_place(self, _: "asyncio.Future[None]") -> None:
         self._places += 1
@@ -179,7 +182,11 @@ class TcpServer:
             await asyncio.sleep(_CHECK_EVERY_S)
             now = asyncio.get_running_loop().time()
             for connection in self._connections():
-                connection.check(now)
+                try:
+                    connection.check(now)
+                except Exception as error:  # noqa: BLE001 - our fault costs this connection alone.
+                    _LOG.error("tcp_not_checked", **described(error))
+                    connection.abort()
 
 
 def _status(ground: Ground) -> dict[str, Any]:
