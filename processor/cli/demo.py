@@ -1,6 +1,7 @@
 """``cobrand demo``: the whole job once, from an empty database to settlement files and the proof of the books.
 
-Everything goes through the same ways as in service: files and streams over gRPC, two worker processes, one PostgreSQL.
+Everything goes through the same ways as in service: files and streams over gRPC, one bank also over raw TCP, two
+worker processes, one PostgreSQL.
 It ends every process it started, also when it fails or is interrupted.
 """
 
@@ -21,7 +22,8 @@ from processor.cli.card_verbs import submit_cards
 from processor.cli.clearing_verbs import submit_clearing_file
 from processor.cli.client import ANSWER_SECONDS, connect
 from processor.cli.database import open_database, settings
-from processor.cli.demo_ground import DemoDatabase, checkout, prepare_database, running_server
+from processor.cli.demo_ground import DemoDatabase, checkout, free_port, prepare_database, running_server
+from processor.cli.demo_tcp import BANK, DemoLink, send_again, write_link
 from processor.cli.failure import CommandError
 from processor.cli.message_file import read_json_lines
 from processor.cli.message_stream import StreamTerms
@@ -48,10 +50,11 @@ _TRAFFIC_SECONDS: Final = 120
 
 @dataclass(slots=True, kw_only=True)
 class DemoResult:
-    """What happened: answers of the first and of the second sending, clearing records, settlement, and the proof."""
+    """What happened: answers of each sending, outcomes over raw TCP, clearing records, settlement, and the proof."""
 
     messages: Tally = field(default_factory=Tally)
     repeats: Tally = field(default_factory=Tally)
+    raw_tcp: Counter[str] = field(default_factory=Counter)
     clearing: Counter[str] = field(default_factory=Counter)
     decided_later: int = 0
     parked: int = 0
@@ -135,7 +138,8 @@ def _run(root: Path, place: Path, database: DemoDatabase, result: DemoResult) ->
     traffic = place / "traffic"
     with ExitStack() as stack:
         with _step("Starting the server with two workers"):
-            server = stack.enter_context(running_server(database.urls.service_url, place))
+            link = write_link(place, free_port())
+            server = stack.enter_context(running_server(database.urls.service_url, place, tcp_links=link.file))
         with _step("Applying the example programme and the banks' card files"):
             apply_document(server, document)
             for bank in banks:
@@ -151,6 +155,8 @@ def _run(root: Path, place: Path, database: DemoDatabase, result: DemoResult) ->
         result.ledger = _ledger(server, programme)
         with _step("Streaming every message again, which must change nothing"):
             _stream(server, traffic / "submission.jsonl", result.repeats)
+        with _step(f"Sending those of {BANK} once more over a raw TCP link"):
+            result.raw_tcp = _send_again(link, traffic / "submission.jsonl")
         result.ledger_after_repeats = _ledger(server, programme)
         with _step("Closing the business day and writing settlement files"):
             result.cycles = [_close(server, programme, bank) for bank in banks]
@@ -173,6 +179,11 @@ def _stream(server: str, file: Path, tally: Tally) -> None:
         source.seek(0)
         terms = StreamTerms()
         submit_messages(server, read_json_lines(source), terms=terms, connections=CONNECTIONS, tally=tally, total=total)
+
+
+def _send_again(link: DemoLink, file: Path) -> Counter[str]:
+    with file.open("rb") as source:
+        return send_again(link, read_json_lines(source))
 
 
 def _submit_clearing(server: str, folder: Path, banks: Sequence[str], result: DemoResult) -> None:
@@ -223,6 +234,8 @@ def _show_repeats(result: DemoResult) -> None:
     for (outcome, _), messages in result.repeats.outcomes.items():
         counts[outcome] += messages
     show_table("Every message sent again", ("outcome", "messages"), counted(counts), numbers=("messages",))
+    title = f"The messages of {BANK} once more, over a raw TCP link"
+    show_table(title, ("outcome", "messages"), counted(result.raw_tcp), numbers=("messages",))
     same = result.ledger == result.ledger_after_repeats
     say("Sending everything again left the ledger as it was." if same else "Sending again CHANGED the ledger.")
 
@@ -249,6 +262,7 @@ def _document(result: DemoResult) -> dict[str, Any]:
         "sound": result.sound,
         "messages": result.messages.document(),
         "repeats": result.repeats.document(),
+        "raw_tcp": dict(counted(result.raw_tcp)),
         "clearing": dict(counted(result.clearing)),
         "parked": result.parked,
         "awards": [asdict(total) for total in result.awards],

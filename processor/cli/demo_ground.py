@@ -91,13 +91,18 @@ def _embedded(data_folder: Path, stamp: str) -> DemoDatabase:
 
 @contextmanager
 def running_server(
-    database_url: str, folder: Path, *, workers: int = WORKERS, clock: datetime | None = None
+    database_url: str,
+    folder: Path,
+    *,
+    workers: int = WORKERS,
+    clock: datetime | None = None,
+    tcp_links: Path | None = None,
 ) -> Iterator[str]:
     """Run a server for the length of a block and return its address; its log and files go to the folder.
 
     Its card tokens are made under a key that nobody knows afterwards.
     """
-    port = _free_port()
+    port = free_port()
     address = f"127.0.0.1:{port}"
     arguments = ["serve", "--port", str(port), "--workers", str(workers), "--output-folder", str(folder / "settlement")]
     if clock is not None:
@@ -105,7 +110,7 @@ def running_server(
     with (folder / "server.log").open("wb") as log:
         process = subprocess.Popen(  # noqa: S603 - this command itself.
             [sys.executable, "-m", "processor.cli.main", *arguments],
-            env=_environment(database_url),
+            env=_environment(database_url, tcp_links),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -118,13 +123,15 @@ def running_server(
             _end(process)
 
 
-def _environment(database_url: str) -> Mapping[str, str]:
+def _environment(database_url: str, tcp_links: Path | None) -> Mapping[str, str]:
     own = {name: value for name, value in os.environ.items() if not name.startswith("COBRAND_")}
     keys = f"demo:{secrets.token_hex(32)}"
-    return {**own, "COBRAND_DATABASE_URL": database_url, "COBRAND_TOKEN_KEYS": keys}
+    links = {} if tcp_links is None else {"COBRAND_TCP_LINKS": str(tcp_links)}
+    return {**own, **links, "COBRAND_DATABASE_URL": database_url, "COBRAND_TOKEN_KEYS": keys}
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port on which nothing listens yet."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]

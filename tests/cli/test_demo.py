@@ -68,6 +68,18 @@ def test_the_demo_proves_the_books(empty_database: EmbeddedDatabase, tmp_path: P
     assert document["sound"]
     assert {"miles", "discount"} == {total["benefit"] for total in document["awards"]}
     assert document["messages"]["answered"] == document["repeats"]["answered"] >= 1000
+    assert (
+        {"DUPLICATE"}
+        <= set(document["raw_tcp"])
+        <= {
+            "DUPLICATE",
+            "(network management)",
+            "PARKED",
+            "REJECTED",
+            "(not answered)",
+        }
+    )
+    assert document["raw_tcp"]["DUPLICATE"] > 100
     files = [file["file_name"] for cycle in document["cycles"] for file in cycle["files"]]
     assert len(files) > 10
     assert set(files) <= {path.name for path in (tmp_path / "settlement").rglob("*.csv")}
