@@ -120,8 +120,7 @@ class LinkConnection(asyncio.Protocol):
 
     def abort(self) -> None:
         """Close at once."""
-        if not self._ended:
-            self._transport.abort()
+        self._transport.abort()
 
     def check(self, now: float) -> None:
         """Close a connection that kept us waiting too long, and send an echo on a silent one."""
@@ -329,15 +328,16 @@ class LinkConnection(asyncio.Protocol):
     def _finish(self) -> None:
         """Say that no more answers come, and wait a little for the host to hear it before the connection is gone."""
         self._ended = True
+        unread = self._transport.get_write_buffer_size() > 0
+        self._loop.call_later(self._link.limits.write_s if unread else LINGER_S, self._transport.abort)
         if self._host_ended:
             self._transport.close()
             return
         self._read_on(wanted=True)
-        if not self._transport.can_write_eof():
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+        else:
             self._transport.close()  # TLS says so itself, and hears the answer to that.
-            return
-        self._transport.write_eof()
-        self._loop.call_later(LINGER_S, self._transport.abort)
 
     def _tell_once(self, event: str, **details: object) -> None:
         """Log what a host may do thousands of times once for each connection."""

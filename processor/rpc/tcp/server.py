@@ -15,7 +15,7 @@ import structlog
 
 from processor.flow.worker import Worker
 from processor.log import described
-from processor.rpc.tcp.connection import LINGER_S, LinkConnection
+from processor.rpc.tcp.connection import LinkConnection
 from processor.rpc.tcp.ground import Ground, HostConnection
 from processor.rpc.tcp.links import TcpLink, tls_context
 from processor.rpc.tcp.state import Pace, SignOn
@@ -102,7 +102,7 @@ class LinkListener:
                 accepted,
                 ssl=self._tls,
                 ssl_handshake_timeout=HANDSHAKE_S if self._tls is not None else None,
-                ssl_shutdown_timeout=LINGER_S if self._tls is not None else None,
+                ssl_shutdown_timeout=self.ground.link.limits.write_s if self._tls is not None else None,
             )
         except ssl.SSLError as error:
             self.ground.refuse_connection(peer, f"TLS: {error.reason or 'the handshake failed'}")
