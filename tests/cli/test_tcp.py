@@ -6,6 +6,8 @@ from pathlib import Path
 import orjson
 import pytest
 
+from processor.cli.operations_verbs import _show_status
+from processor.v1.operations_pb2 import TCP_LINK_STATE_SIGNED_ON, GetStatusResponse, TcpLinkStatus
 from tests.cli.conftest import Run
 from tests.conftest import Database
 from tests.flow.conftest import SKYWAYS
@@ -63,3 +65,26 @@ def test_serve_names_a_link_whose_port_is_taken(
         result = run("serve", "--port", "0")
     expected = f"Link alpha cannot listen on 127.0.0.1:{port} (Address already in use); write another port in {file}.\n"
     assert (1, expected) == (result.exit_code, result.stderr)
+
+
+def test_status_shows_where_a_link_stands(capsys: pytest.CaptureFixture[str]) -> None:
+    """The table has the link's state, what it carried, what it did not take, and whom it cut off."""
+    link = TcpLinkStatus(
+        link="alpha-switch",
+        address="127.0.0.1:7471",
+        state=TCP_LINK_STATE_SIGNED_ON,
+        connections=2,
+        messages=1234,
+        answered=1200,
+        undecodable=4,
+        unanswered=20,
+        refused=10,
+        refused_connections=1,
+        closed_connections=5,
+    )
+
+    _show_status(GetStatusResponse(tcp_links=[link]))
+
+    row = next(line for line in capsys.readouterr().out.splitlines() if "alpha-switch" in line)
+    expected = ["alpha-switch", "127.0.0.1:7471", "signed on", "2", "1,234", "1,200", "4", "30", "6", "", ""]
+    assert expected == [cell.strip() for cell in row.strip("│").split("│")]
