@@ -6,7 +6,7 @@ one purchase.
 It decides nothing about what a purchase earns.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 
@@ -42,7 +42,8 @@ def regroup(family: Sequence[Purchase], event: Event, new_id: bytes) -> Regroupe
 
     ``family`` holds the purchases that stand and those that parted once and merged again; ``new_id`` is what a purchase
     is called that begins with the event.
-    A group of events goes on as the purchase of the lowest id among those its events come from.
+    A group of events goes on as the purchase that it parted into before, or as that of the lowest id among those its
+    events come from; never as one that another group parted into, which may part again under that id.
     """
     if not family:
         return Regrouped(own=Purchase(id=new_id), changed=(), kept=(), gone=(), head=new_id)
@@ -52,8 +53,11 @@ def regroup(family: Sequence[Purchase], event: Event, new_id: bytes) -> Regroupe
     remaining = list(standing)
     own: Purchase | None = None
     others: list[Purchase] = []
-    for group in purchases_in([event, *(entry for purchase in standing for entry in purchase.events)]):
-        taken = _taken_over(group, remaining) or _parting(group, event, new_id, former)
+    groups = purchases_in([event, *(entry for purchase in standing for entry in purchase.events)])
+    parting = [_parting_id(group) for group in groups] if len(groups) > 1 else [b""]
+    for group, own_id in zip(groups, parting, strict=True):
+        kept_free = {other for other in parting if other != own_id}
+        taken = _taken_over(group, own_id, remaining, kept_free) or _parting(group, own_id, event, new_id, former)
         events = tuple(entry for entry in group if entry.message_id != event.message_id)
         purchase = taken if _same(taken.events, events) else replace(taken, events=events)
         if len(events) < len(group):
@@ -64,21 +68,32 @@ def regroup(family: Sequence[Purchase], event: Event, new_id: bytes) -> Regroupe
     return _headed(own, others, gone=remaining, before={entry.id: entry for entry in family}, parted=parted)
 
 
-def _taken_over(group: Sequence[Event], remaining: list[Purchase]) -> Purchase | None:
-    """Take the first purchase that any of the group's events come from, off the list."""
+def _taken_over(
+    group: Sequence[Event], own_id: bytes, remaining: list[Purchase], kept_free: Collection[bytes]
+) -> Purchase | None:
+    """Take the purchase of the group's own id, or the first that any of its events come from, off the list."""
     ids = {event.message_id for event in group}
     for place, purchase in enumerate(remaining):
-        if any(event.message_id in ids for event in purchase.events):
+        if purchase.id == own_id:
+            return remaining.pop(place)
+    for place, purchase in enumerate(remaining):
+        if purchase.id not in kept_free and any(event.message_id in ids for event in purchase.events):
             return remaining.pop(place)
     return None
 
 
-def _parting(group: Sequence[Event], event: Event, new_id: bytes, former: dict[bytes, Purchase]) -> Purchase:
+def _parting_id(group: Sequence[Event]) -> bytes:
+    """Return what a purchase is called that a group parts into: no two groups share it."""
+    first = min(entry.message_id for entry in group)
+    return first[:3] + blake2b(first, digest_size=13, person=b"cobrand-parted").digest()
+
+
+def _parting(
+    group: Sequence[Event], own_id: bytes, event: Event, new_id: bytes, former: dict[bytes, Purchase]
+) -> Purchase:
     """Return the purchase that a group parts into: a new one, or the one it parted into before."""
     if len(group) == 1 and group[0].message_id == event.message_id:
         return former.get(new_id) or Purchase(id=new_id, parted=True)
-    first = min(entry.message_id for entry in group)
-    own_id = first[:3] + blake2b(first, digest_size=13, person=b"cobrand-parted").digest()
     return replace(former.get(own_id) or Purchase(id=own_id, parted=True), merged_into=None)
 
 
