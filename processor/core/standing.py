@@ -9,6 +9,7 @@ from typing import Final
 
 from processor.core.event import Event, proportional
 from processor.core.lifecycle import AUTHORIZATION_LIFE, TAKES_BACK, AuthorizationState, Effect
+from processor.core.links import OPERATIONS
 from processor.core.message import MessageKind
 from processor.core.money import Money
 
@@ -60,6 +61,7 @@ class _Sorting:
     credited: dict[str, Event] = field(default_factory=dict)
     cleared: list[Event] = field(default_factory=list)
     withdrawn: set[tuple[object, ...]] = field(default_factory=set)
+    confirmed: dict[frozenset[bytes], bool] = field(default_factory=dict)
 
     def take(self, event: Event) -> None:
         """Sort one event in; they come in their order, so that of several with one trace the last says the amount."""
@@ -77,6 +79,18 @@ class _Sorting:
             self.withdrawn.add(_record(event, TAKES_BACK[event.kind]))
         elif effect is Effect.EXPIRED:
             self.states = {trace: AUTHORIZATION_LIFE[state][effect] for trace, state in self.states.items()}
+        elif event.kind in OPERATIONS:
+            self.confirmed[frozenset(event.refers_to)] = event.kind is MessageKind.LINK_CONFIRMED
+
+    def lead_reversals(self, events: Sequence[Event]) -> None:
+        """Let a reversal take back the authorization that operations confirmed it belongs to."""
+        pairs = [pair for pair, confirmed in self.confirmed.items() if confirmed]
+        for pair in pairs:
+            linked = [event for event in events if event.message_id in pair]
+            originals = [event.trace for event in linked if event.trace in self.states and event.effect in DECIDED]
+            for event in linked:
+                if event.effect is Effect.REVERSED and (event.original or event.trace) not in self.states:
+                    self.reversals.update(dict.fromkeys(originals, event))
 
     def _say(self, event: Event) -> None:
         """Let a message say what has become of its authorization, where that is news."""
@@ -144,6 +158,8 @@ def standing_of(ordered: Sequence[Event]) -> Standing:
     sorting = _Sorting()
     for event in ordered:
         sorting.take(event)
+    if sorting.confirmed:
+        sorting.lead_reversals(ordered)
     approved = _one_for_each_authorization(sorting)
     awaited = [entry for entry in approved if entry.event.effect is Effect.AUTHORIZED]
     records = [
