@@ -10,24 +10,22 @@ import re
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Final
-from uuid import UUID
 
 import grpc
 import orjson
 from sqlalchemy import Engine
 
-from processor.core.located_document import CONTROL
 from processor.core.outcome import Reason
 from processor.flow.adjust import Adjustment, AdjustmentRefused, adjust
 from processor.flow.batch import BatchDecider
-from processor.flow.card_file import passes_check_digit
 from processor.flow.explain import explain_decision
 from processor.flow.intake import Intake
 from processor.flow.replay import replay
 from processor.flow.snapshot import Snapshots
 from processor.flow.status import LinkState, TcpLinkState, load_status
 from processor.rpc.errors import CallError, ErrorReason, ErrorsAnswered
-from processor.rpc.paging import cut, page_size_of, page_token, position_of
+from processor.rpc.paging import bucket_part, cut, instant_part, page_size_of, page_token, position_of
+from processor.rpc.request_fields import invalid_field, reason_and_actor, request_id_of
 from processor.rpc.resource_names import account_key_of, id_of, parts_of
 from processor.rpc.timestamps import timestamp
 from processor.store.card_side import Key
@@ -45,15 +43,10 @@ from processor.v1.operations_pb2_grpc import OperationsServiceServicer
 
 LARGEST_REPLAY: Final = 10_000
 """Parked messages that one call decides again."""
-LONGEST_ACTOR: Final = 100
 
 _PARKED: Final = "accounts/{account}/parkedMessages/{message}"
 _DECISION: Final = "accounts/{account}/decisions/{decision}"
 _ATTEMPT: Final = re.compile(r"([0-9a-f]{32})-([1-9][0-9]{0,3})")
-_CARD_NUMBER: Final = re.compile(
-    r"(?<![0-9])(?:[0-9]{12,19}|[0-9]{4}(?:[ -][0-9]{4}){2}(?:[ -][0-9]{1,4}){1,2})(?![0-9])"
-)
-"""What is written like a card number: 12 to 19 digits in one run, or in groups of four."""
 _LIST_PARKED: Final = "parkedMessages"
 _LIST_UNDECODABLE: Final = "undecodableMessages"
 
@@ -138,7 +131,7 @@ class OperationsService(OperationsServiceServicer):
         self, request: operations_pb2.ListParkedMessagesRequest
     ) -> operations_pb2.ListParkedMessagesResponse:
         size = page_size_of(request.page_size)
-        after = position_of(request.page_token, _LIST_PARKED, [_instant, _bucket, bytes.fromhex])
+        after = position_of(request.page_token, _LIST_PARKED, [instant_part, bucket_part, bytes.fromhex])
         with self._engine.connect() as connection:
             page, more = cut(list_parked(connection, after=after, limit=size + 1), size)
         token = ""
@@ -168,7 +161,7 @@ class OperationsService(OperationsServiceServicer):
         self, request: operations_pb2.ListUndecodableMessagesRequest
     ) -> operations_pb2.ListUndecodableMessagesResponse:
         size = page_size_of(request.page_size)
-        before = position_of(request.page_token, _LIST_UNDECODABLE, [_instant, bytes.fromhex])
+        before = position_of(request.page_token, _LIST_UNDECODABLE, [instant_part, bytes.fromhex])
         with self._engine.connect() as connection:
             page, more = cut(list_undecodable(connection, before=before, limit=size + 1), size)
         token = page_token(_LIST_UNDECODABLE, page[-1].received_at.isoformat(), page[-1].id.hex()) if more else ""
@@ -224,46 +217,10 @@ def masked_fields(fields: str) -> str:
 
 def _adjustment(request: operations_pb2.AdjustAccountRequest) -> Adjustment:
     """Return what is asked for; raises :class:`CallError` naming the first field that is wrong."""
-    reason, actor = request.reason.strip(), request.actor.strip()
     if request.miles == 0:
-        raise _invalid("miles", "is zero; write how many to give, or a negative number to take")
-    if not 3 <= len(reason) <= 500:
-        raise _invalid("reason", "is not 3 to 500 characters; say why, for the auditor")
-    if not 1 <= len(actor) <= LONGEST_ACTOR:
-        raise _invalid("actor", f"is not 1 to {LONGEST_ACTOR} characters; say who asks for it")
-    for field, text in (("reason", reason), ("actor", actor)):
-        if CONTROL.search(text):
-            raise _invalid(field, "holds a control character; write one line of text")
-        if _holds_card_number(text):
-            raise _invalid(field, "seems to hold a card number; name the account or a ticket instead")
-    try:
-        request_id = UUID(request.request_id)
-    except ValueError:
-        raise _invalid("request_id", "is no UUID; make one, and keep it for a repeat of this call") from None
-    return Adjustment(miles=request.miles, reason=reason, actor=actor, request_id=request_id)
-
-
-def _invalid(field: str, problem: str) -> CallError:
-    return CallError(ErrorReason.INVALID_FIELD, f"{field} {problem}", field=field)
-
-
-def _holds_card_number(text: str) -> bool:
-    digits = (re.sub(r"[ -]", "", found.group()) for found in _CARD_NUMBER.finditer(text))
-    return any(passes_check_digit(number) for number in digits)
-
-
-def _instant(text: str) -> datetime:
-    instant = datetime.fromisoformat(text)
-    if instant.tzinfo is None:
-        raise ValueError("an instant without its zone")
-    return instant
-
-
-def _bucket(text: str) -> int:
-    bucket = int(text)
-    if not 0 <= bucket < 2**15:
-        raise ValueError("no bucket")
-    return bucket
+        raise invalid_field("miles", "is zero; write how many to give, or a negative number to take")
+    reason, actor = reason_and_actor(request.reason, request.actor)
+    return Adjustment(miles=request.miles, reason=reason, actor=actor, request_id=request_id_of(request.request_id))
 
 
 def _parked(row: ParkedRow) -> operations_pb2.ParkedMessage:

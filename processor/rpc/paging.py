@@ -8,6 +8,7 @@ A token names the list it belongs to: one from another list is refused.
 import binascii
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Any, Final, TypeVar
 
 import orjson
@@ -57,3 +58,19 @@ def position_of(token: str, scope: str, readers: Sequence[Callable[[str], Any]])
 def cut(entries: Sequence[Entry], page_size: int) -> tuple[Sequence[Entry], bool]:
     """Return one page of what was read, one entry more than a page at most, and whether there are more."""
     return entries[:page_size], len(entries) > page_size
+
+
+def instant_part(text: str) -> datetime:
+    """Read the part of a position that is a moment."""
+    instant = datetime.fromisoformat(text)
+    if instant.tzinfo is None:
+        raise ValueError("an instant without its zone")
+    return instant
+
+
+def bucket_part(text: str) -> int:
+    """Read the part of a position that is a bucket."""
+    bucket = int(text)
+    if not 0 <= bucket < 2**15:
+        raise ValueError("no bucket")
+    return bucket
