@@ -36,6 +36,7 @@ from processor.rpc.clearing_service import ClearingService
 from processor.rpc.ledger_service import LedgerService
 from processor.rpc.operations_service import OperationsService
 from processor.rpc.programme_service import ProgrammeService
+from processor.rpc.purchase_service import PurchaseService
 from processor.rpc.server import Service, serve
 from processor.rpc.settlement_service import SettlementService
 from processor.rpc.tcp.link_file import LinkFile, read_links
@@ -52,6 +53,7 @@ from processor.v1 import (
     ledger_pb2_grpc,
     operations_pb2_grpc,
     programme_pb2_grpc,
+    purchase_pb2_grpc,
     settlement_pb2_grpc,
 )
 from processor.wire.dialect import Dialect, DialectError, parse_dialect
@@ -206,6 +208,9 @@ def services_of(parts: Parts, settings: Settings, card_network: CardNetworkServi
         decider=parts.desk,
         intake=parts.intake,
     )
+    purchases = PurchaseService(
+        engine=parts.engine, clock=parts.clock, bucket_count=parts.bucket_count, decider=parts.desk
+    )
     settlement = SettlementService(
         engine=parts.engine, clock=parts.clock, output_folder=settings.output_folder, programme_of=programme_of
     )
@@ -233,6 +238,10 @@ def services_of(parts: Parts, settings: Settings, card_network: CardNetworkServi
         Service(
             name="processor.v1.OperationsService",
             add=lambda server: operations_pb2_grpc.add_OperationsServiceServicer_to_server(operations, server),
+        ),
+        Service(
+            name="processor.v1.PurchaseService",
+            add=lambda server: purchase_pb2_grpc.add_PurchaseServiceServicer_to_server(purchases, server),
         ),
         Service(
             name="processor.v1.SettlementService",

@@ -19,6 +19,7 @@ from processor.cli import (
     message_verbs,
     operations_verbs,
     programme_verbs,
+    purchase_verbs,
     service_verbs,
     settlement_verbs,
     tcp_verbs,
@@ -59,6 +60,7 @@ app: Final = typer.Typer(
 for _verbs in (
     service_verbs,
     programme_verbs,
+    purchase_verbs,
     card_verbs,
     message_verbs,
     dialect_verbs,

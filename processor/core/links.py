@@ -130,6 +130,26 @@ def purchases_in(events: Iterable[Event]) -> list[tuple[Event, ...]]:
     return groups.purchases()
 
 
+def ties_of(events: Iterable[Event], first: bytes) -> dict[bytes, Confidence]:
+    """Return how surely each of the events is tied to the first, directly or through others.
+
+    What operations said is left aside: what only they tie is ``WEAK``, an event of theirs itself a ``REFERENCE``.
+    Events that nothing ties to the first are left out, and so is the first.
+    """
+    ordered = sorted(events, key=lambda event: event.order)
+    groups = _Groups([event for event in ordered if event.kind not in OPERATIONS])
+    ties: dict[bytes, Confidence] = {}
+    for confidence in (Confidence.LIFECYCLE, Confidence.REFERENCE, Confidence.STRONG, Confidence.PROBABLE):
+        groups.follow(confidence)
+        for message_id in groups.with_event(first):
+            ties.setdefault(message_id, confidence)
+    together = next((group for group in purchases_in(ordered) if any(e.message_id == first for e in group)), ())
+    for event in together:
+        ties.setdefault(event.message_id, Confidence.REFERENCE if event.refers_to else Confidence.WEAK)
+    ties.pop(first, None)
+    return ties
+
+
 def _is_plain(ordered: Sequence[Event]) -> bool:
     """Tell whether nothing can keep the events of a family apart, as nothing does in nearly all of them."""
     first = ordered[0]
@@ -215,6 +235,11 @@ class _Groups:
         if low != high:
             self._parent[high] = low
             self._lifecycles[low] |= self._lifecycles[high]
+
+    def with_event(self, message_id: bytes) -> list[bytes]:
+        """Return the ids of the events in one event's group."""
+        group = self._find(self._places[message_id])
+        return [event.message_id for place, event in enumerate(self._ordered) if self._find(place) == group]
 
     def purchases(self) -> list[tuple[Event, ...]]:
         """Return the groups."""

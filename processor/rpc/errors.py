@@ -18,6 +18,7 @@ from grpc_status import rpc_status
 
 from processor.flow.card_file import UnknownBankError
 from processor.flow.clearing import ChangedClearingFileError, ClearingInterruptedError, UnknownClearingLinkError
+from processor.flow.event_message import EventNotBookedError
 from processor.log import described
 from processor.store.failure import is_retryable
 from processor.wire.ipm import ClearingFileError
@@ -42,6 +43,8 @@ class ErrorReason(StrEnum):
     ACCOUNT_NOT_FOUND = "ACCOUNT_NOT_FOUND"
     DECISION_NOT_FOUND = "DECISION_NOT_FOUND"
     PARKED_MESSAGE_NOT_FOUND = "PARKED_MESSAGE_NOT_FOUND"
+    PURCHASE_NOT_FOUND = "PURCHASE_NOT_FOUND"
+    MESSAGE_NOT_FOUND = "MESSAGE_NOT_FOUND"
     CYCLE_NOT_FOUND = "CYCLE_NOT_FOUND"
     SETTLEMENT_FILE_NOT_FOUND = "SETTLEMENT_FILE_NOT_FOUND"
     REQUEST_ID_REUSED = "REQUEST_ID_REUSED"
@@ -49,10 +52,15 @@ class ErrorReason(StrEnum):
     ACCOUNT_JOINED = "ACCOUNT_JOINED"
     ACCOUNT_PROVISIONAL = "ACCOUNT_PROVISIONAL"
     NO_PROGRAMME_IN_FORCE = "NO_PROGRAMME_IN_FORCE"
+    MESSAGE_NOT_OF_PURCHASE = "MESSAGE_NOT_OF_PURCHASE"
+    NOT_PRESENTED = "NOT_PRESENTED"
+    LINK_CERTAIN = "LINK_CERTAIN"
+    LINK_HELD = "LINK_HELD"
     NO_BUSINESS_DAY = "NO_BUSINESS_DAY"
     BUSINESS_DATE_AHEAD = "BUSINESS_DATE_AHEAD"
     LATER_DATE_CLOSED = "LATER_DATE_CLOSED"
     SETTLEMENT_FILE_DIFFERS = "SETTLEMENT_FILE_DIFFERS"
+    DISPUTE_AMOUNT_WRONG = "DISPUTE_AMOUNT_WRONG"
     BALANCE_OUT_OF_RANGE = "BALANCE_OUT_OF_RANGE"
     DATABASE_UNAVAILABLE = "DATABASE_UNAVAILABLE"
     INTERNAL = "INTERNAL"
@@ -70,6 +78,8 @@ CODES: Final[Mapping[ErrorReason, grpc.StatusCode]] = {
     ErrorReason.ACCOUNT_NOT_FOUND: grpc.StatusCode.NOT_FOUND,
     ErrorReason.DECISION_NOT_FOUND: grpc.StatusCode.NOT_FOUND,
     ErrorReason.PARKED_MESSAGE_NOT_FOUND: grpc.StatusCode.NOT_FOUND,
+    ErrorReason.PURCHASE_NOT_FOUND: grpc.StatusCode.NOT_FOUND,
+    ErrorReason.MESSAGE_NOT_FOUND: grpc.StatusCode.NOT_FOUND,
     ErrorReason.CYCLE_NOT_FOUND: grpc.StatusCode.NOT_FOUND,
     ErrorReason.SETTLEMENT_FILE_NOT_FOUND: grpc.StatusCode.NOT_FOUND,
     ErrorReason.REQUEST_ID_REUSED: grpc.StatusCode.ALREADY_EXISTS,
@@ -77,10 +87,15 @@ CODES: Final[Mapping[ErrorReason, grpc.StatusCode]] = {
     ErrorReason.ACCOUNT_JOINED: grpc.StatusCode.FAILED_PRECONDITION,
     ErrorReason.ACCOUNT_PROVISIONAL: grpc.StatusCode.FAILED_PRECONDITION,
     ErrorReason.NO_PROGRAMME_IN_FORCE: grpc.StatusCode.FAILED_PRECONDITION,
+    ErrorReason.MESSAGE_NOT_OF_PURCHASE: grpc.StatusCode.FAILED_PRECONDITION,
+    ErrorReason.NOT_PRESENTED: grpc.StatusCode.FAILED_PRECONDITION,
+    ErrorReason.LINK_CERTAIN: grpc.StatusCode.FAILED_PRECONDITION,
+    ErrorReason.LINK_HELD: grpc.StatusCode.FAILED_PRECONDITION,
     ErrorReason.NO_BUSINESS_DAY: grpc.StatusCode.FAILED_PRECONDITION,
     ErrorReason.BUSINESS_DATE_AHEAD: grpc.StatusCode.FAILED_PRECONDITION,
     ErrorReason.LATER_DATE_CLOSED: grpc.StatusCode.FAILED_PRECONDITION,
     ErrorReason.SETTLEMENT_FILE_DIFFERS: grpc.StatusCode.FAILED_PRECONDITION,
+    ErrorReason.DISPUTE_AMOUNT_WRONG: grpc.StatusCode.OUT_OF_RANGE,
     ErrorReason.BALANCE_OUT_OF_RANGE: grpc.StatusCode.OUT_OF_RANGE,
     ErrorReason.DATABASE_UNAVAILABLE: grpc.StatusCode.UNAVAILABLE,
     ErrorReason.INTERNAL: grpc.StatusCode.INTERNAL,
@@ -92,6 +107,7 @@ _RAISED: Final[tuple[tuple[type[Exception], ErrorReason], ...]] = (
     (UnknownClearingLinkError, ErrorReason.LINK_NOT_FOUND),
     (ChangedClearingFileError, ErrorReason.CLEARING_FILE_CHANGED),
     (ClearingFileError, ErrorReason.CLEARING_FILE_UNSOUND),
+    (EventNotBookedError, ErrorReason.DATABASE_UNAVAILABLE),
     (FileDiffersError, ErrorReason.SETTLEMENT_FILE_DIFFERS),
     (ClearingInterruptedError, ErrorReason.DATABASE_UNAVAILABLE),
 )

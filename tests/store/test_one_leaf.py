@@ -20,7 +20,7 @@ from sqlalchemy import Connection, Engine, MetaData, TextClause, create_engine, 
 from processor import store
 from processor.core.decision import Purchase
 from processor.core.outcome import Reason
-from processor.store import card_file, card_side, directory, ledger, operations, parked
+from processor.store import card_file, card_side, directory, ledger, operations, parked, purchases
 from processor.store.card_file import Adoption, ProfileRow
 from processor.store.card_side import BatchWrites, Key
 from processor.store.directory import CardAddress, NewCard
@@ -45,12 +45,14 @@ SWEEPS: Final = {
     ("operations", "LIST_PARKED"): "operations look at what waits for any account, a page at a time",
     ("operations", "COUNT_PARKED"): "operations count what waits for any account",
     ("parked", "LOAD_OLDEST"): "a replay without names takes what waits for any account",
+    ("purchases", "LIST_REVIEWS"): "operations look at the links of any account that wait for review, a page at a time",
     ("card_file", "CLOSE_MISSING"): "a full card file closes whatever cards of a bank it left out",
 }
 """Statements that open every shard by design, and why that is right."""
 
 WHOLE_HISTORY: Final = {
     ("ledger", "LIST_POSTINGS"): "a statement of one account goes back over the months",
+    ("purchases", "LIST_PURCHASES"): "the list of one account's purchases goes back over the months",
     ("card_file", "FIND_PURCHASES"): "joining an account moves all of its purchases",
 }
 """Statements that stay in one bucket but read its months one after another, by design."""
@@ -226,8 +228,33 @@ def run_everything(connection: Connection) -> None:
     ledger.list_postings(connection, (BUCKET, one), before=ledger.AFTER_EVERY_ID, limit=10)
     operations.load_parked(connection, messages[2], one)
     operations.load_decisions(connection, messages[0])
+    _run_purchases(connection, messages, one)
     card_file.supersede(cursor, addresses[1], addresses[0], NOW)
     card_file.supersede(cursor, addresses[1], CardAddress(account=two, bucket=BUCKET + 1), NOW)
+
+
+def _run_purchases(connection: Connection, messages: list[Key], account: bytes) -> None:
+    days = purchases.Days(low=DAY, high=id_of_day(date(2026, 11, 20)))
+    key = (BUCKET, account)
+    purchases.list_purchases(connection, key, before=purchases.AFTER_EVERY_ID, limit=10)
+    purchases.load_purchase(connection, messages[0], account)
+    purchases.find_awaited(connection, BUCKET, days, after=b"", limit=10)
+    purchases.find_alone(connection, BUCKET, days, after=b"", limit=10)
+    purchases.load_of_days(connection, key, days)
+    review = purchases.LinkReviewRow(
+        bucket=BUCKET,
+        account=account,
+        first=messages[0][1],
+        second=messages[1][1],
+        confidence=5,
+        verdict="open",
+        detail={"reasons": []},
+        found_at=NOW,
+        updated_at=NOW,
+    )
+    purchases.keep_reviews(connection, [review])
+    purchases.set_verdict(connection, review)
+    purchases.load_review(connection, key, (review.first, review.second))
 
 
 def _writes(messages: list[Key], account: bytes, *, first_time: bool) -> BatchWrites:
@@ -308,7 +335,7 @@ def test_what_is_read_was_planned_on_leaves(opened: dict[Name, list[Opened]]) ->
 def test_rows_of_one_bucket_and_month_lie_in_one_leaf(sharded: Engine, opened: dict[Name, list[Opened]]) -> None:
     """What the batch copied and inserted was routed to one leaf of each table."""
     with sharded.connect() as connection:
-        for table in sorted(SHARDED - {"cycle_posting", "link_review"}):
+        for table in sorted(SHARDED - {"cycle_posting"}):
             leaves = connection.execute(text(f"SELECT DISTINCT tableoid::regclass::text FROM {table}")).scalars().all()
             assert 1 == len(leaves), (table, leaves)
 
