@@ -15,6 +15,9 @@ from processor.core.programme import FinancialMeaning
 APPROVED_RESPONSES: Final = frozenset({"00", "08", "10", "11", "16", "85"})
 """Response codes (DE39) of ISO 8583:1987 that approve: wholly, with identification, in part, VIP, update, no reason."""
 
+REVERSAL_ACCEPTED: Final = "400"
+"""The action code of ISO 8583:1993 (table 1, 4xx) that accepts a reversal."""
+
 
 class Effect(IntEnum):
     """What an event does to its purchase; the numbers are stored."""
@@ -73,7 +76,8 @@ def effect_of(message: CardMessage, financial: FinancialMeaning) -> Effect:
         return by_kind
     answered = message.direction in {Direction.RESPONSE, Direction.ADVICE_RESPONSE}
     if message.kind is MessageKind.REVERSAL:
-        if answered and (message.original_trace is None or not is_approved(message.response_code)):
+        accepted = is_approved(message.response_code) or message.response_code == REVERSAL_ACCEPTED
+        if answered and (message.original_trace is None or not accepted):
             return Effect.NONE
         return Effect.REVERSED
     if message.direction is Direction.ADVICE_RESPONSE:

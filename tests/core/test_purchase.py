@@ -67,6 +67,7 @@ FINAL, AWAITS = FinancialMeaning.FINAL, FinancialMeaning.AWAITS_CLEARING
         (FINANCIAL, ADVICE_RESPONSE, "00", FINAL, Effect.NONE),
         (REVERSAL, REQUEST, "", FINAL, Effect.REVERSED),
         (REVERSAL, RESPONSE, "00", FINAL, Effect.REVERSED),
+        (REVERSAL, RESPONSE, "400", FINAL, Effect.REVERSED),
         (REVERSAL, RESPONSE, "12", FINAL, Effect.NONE),
         (REVERSAL, RESPONSE, "", FINAL, Effect.NONE),
         (REVERSAL, ADVICE, "", FINAL, Effect.REVERSED),
