@@ -127,15 +127,15 @@ def decide(purchase: Purchase, event: Event, terms: AccountTerms, *, quote: bool
 
     ``quote`` is true for a request on an inline link: it is computed as if approved, and books nothing.
     """
-    with_event = replace(purchase, events=(*purchase.events, event))
-    folded = _folded(with_event, as_if_approved=quote)
+    events = (*purchase.events, event)
+    folded = _folded(purchase, events, as_if_approved=quote)
     programme = terms.programme_at((folded.anchor or event).at)
     if programme is None:
         return None
     entitled = entitle(programme, folded)
     if quote:
-        return _quote(with_event, event, programme, entitled, folded, terms)
-    return _book(with_event, event, programme, entitled, folded, terms)
+        return _quote(replace(purchase, events=events), event, programme, entitled, folded, terms)
+    return _book(purchase, events, event, programme, entitled, folded, terms)
 
 
 def decide_again(purchase: Purchase, terms: AccountTerms) -> Decision | None:
@@ -143,12 +143,12 @@ def decide_again(purchase: Purchase, terms: AccountTerms) -> Decision | None:
 
     None where no programme was in force then.
     """
-    folded = _folded(purchase)
+    folded = _folded(purchase, purchase.events)
     moment = folded.anchor or purchase.events[-1]
     programme = terms.programme_at(moment.at)
     if programme is None:
         return None
-    return _book(purchase, moment, programme, entitle(programme, folded), folded, terms)
+    return _book(purchase, purchase.events, moment, programme, entitle(programme, folded), folded, terms)
 
 
 def with_elsewhere(decision: Decision, awards: Sequence[Award]) -> Decision:
@@ -164,8 +164,8 @@ def _gained_or_lost(awards: Sequence[Award]) -> Reason:
     return Reason.EARNED if gained else Reason.TAKEN_BACK
 
 
-def _folded(purchase: Purchase, *, as_if_approved: bool = False) -> Folded:
-    return fold(purchase.events, as_if_approved=as_if_approved, refunded=purchase.refunded, placed=purchase.placed)
+def _folded(purchase: Purchase, events: tuple[Event, ...], *, as_if_approved: bool = False) -> Folded:
+    return fold(events, as_if_approved=as_if_approved, refunded=purchase.refunded, placed=purchase.placed)
 
 
 def withdraw(purchase: Purchase, survivor: bytes, terms: AccountTerms) -> Withdrawal:
@@ -270,7 +270,13 @@ def _rule(rule_id: str, programme: Programme, purchase: Purchase, terms: Account
 
 
 def _book(
-    purchase: Purchase, event: Event, programme: Programme, entitled: Entitled, folded: Folded, terms: AccountTerms
+    purchase: Purchase,
+    events: tuple[Event, ...],
+    event: Event,
+    programme: Programme,
+    entitled: Entitled,
+    folded: Folded,
+    terms: AccountTerms,
 ) -> Decision:
     occurred_on = (folded.anchor or event).local_date
     considered = _regranted(purchase, programme, entitled, occurred_on, terms)
@@ -290,6 +296,7 @@ def _book(
         partner=entitled.partner,
         purchase=replace(
             purchase,
+            events=events,
             revision=programme.revision,
             occurred_on=occurred_on,
             partner=partner,

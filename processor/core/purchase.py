@@ -85,14 +85,16 @@ def fold(
     anchors = [event for event in ordered if event.effect in _ANCHORS]
     anchor = min(anchors, key=_less_telling, default=None)
     standing = standing_of(ordered)
-    transaction = _totals(standing, refunded, placed)
-    same = not (refunded or placed) and all(event.billing is event.amount for event in ordered)
-    billing = transaction if same else _totals(standing, refunded, placed, billing=True)
+    totals = _totals(standing, refunded, placed)
+    transaction = billing = _amounts(totals, closed=standing.closed)
+    if refunded or placed or not all(event.billing is event.amount for event in ordered):
+        billing = _amounts(_totals(standing, refunded, placed, billing=True), closed=standing.closed)
+    is_open = any(amounts.open_minor for amounts in transaction)
     return Folded(
         anchor=anchor,
-        transaction=_amounts(transaction, closed=standing.closed),
-        billing=_amounts(billing, closed=standing.closed),
-        state=_state(anchor, ordered, standing, transaction),
+        transaction=transaction,
+        billing=billing,
+        state=_state(anchor, ordered, standing, totals, is_open=is_open),
     )
 
 
@@ -132,6 +134,8 @@ class _Total:
         An arbitration chargeback implies a second presentment of at least its amount; nothing beyond what is posted is
         ever in dispute.
         """
+        if not self.disputed:
+            return 0
         first = self.disputed.get(MessageKind.CHARGEBACK, 0)
         again = self.disputed.get(MessageKind.SECOND_PRESENTMENT, 0)
         arbitration = self.disputed.get(MessageKind.ARBITRATION_CHARGEBACK, 0)
@@ -186,32 +190,38 @@ def _billed(entry: Counted, presented: Sequence[Counted]) -> Money:
 
 def _amounts(totals: Mapping[str, _Total], *, closed: bool) -> tuple[Amounts, ...]:
     return tuple(
-        Amounts(
-            currency=currency,
-            open_minor=0 if closed else max(0, total.held - total.posted),
-            cleared_minor=total.posted - total.refunded - total.charged_back,
-        )
-        for currency, total in sorted(totals.items())
+        [
+            Amounts(
+                currency=currency,
+                open_minor=0 if closed else max(0, total.held - total.posted),
+                cleared_minor=total.posted - total.refunded - total.charged_back,
+            )
+            for currency, total in sorted(totals.items())
+        ]
     )
 
 
 def _state(
-    anchor: Event | None, ordered: Sequence[Event], standing: Standing, totals: Mapping[str, _Total]
+    anchor: Event | None,
+    ordered: Sequence[Event],
+    standing: Standing,
+    totals: Mapping[str, _Total],
+    *,
+    is_open: bool,
 ) -> PurchaseState:
     """Return what has become of the purchase; the guards stand in order of precedence."""
     if anchor is None:
         return PurchaseState.AWAITED
-    open_minor = any(entry.open_minor for entry in _amounts(totals, closed=standing.closed))
     if standing.presented or any(entry.amount.amount_minor for entry in standing.final):
         if any(total.charged_back for total in totals.values()):
             return PurchaseState.CHARGED_BACK
-        if open_minor:
+        if is_open:
             return PurchaseState.PARTLY_CLEARED
         refunded = any(total.refunded and total.posted <= total.refunded for total in totals.values())
         return PurchaseState.REFUNDED if refunded else PurchaseState.CLEARED
     if standing.refunded:
         return PurchaseState.REFUNDED
-    if open_minor:
+    if is_open:
         return PurchaseState.AUTHORIZED
     return _nothing_open(ordered, standing)
 

@@ -162,19 +162,20 @@ def standing_of(ordered: Sequence[Event]) -> Standing:
         sorting.lead_reversals(ordered)
     approved = _one_for_each_authorization(sorting)
     awaited = [entry for entry in approved if entry.event.effect is Effect.AUTHORIZED]
+    final = approved if not awaited else [entry for entry in approved if entry.event.effect is Effect.FINAL]
     records = [
         Counted(event=event, amount=event.amount, billing=event.billing)
         for event in sorting.cleared
         if event.amount is not None and _record(event, event.kind) not in sorting.withdrawn
     ]
     cleared = [entry for entry in records if entry.event.effect is Effect.CLEARED]
-    presented = tuple(entry for entry in cleared if not entry.event.credit)
+    presented = tuple([entry for entry in cleared if not entry.event.credit])
     credited = [sorting.left(event, (trace,)) for trace, event in sorting.credited.items()]
     return Standing(
         authorized=_unreplaced(awaited),
-        final=tuple(entry for entry in approved if entry.event.effect is Effect.FINAL),
+        final=tuple(final),
         presented=presented,
-        refunded=tuple(entry for entry in cleared if entry.event.credit) or tuple(filter(None, credited)),
+        refunded=tuple([entry for entry in cleared if entry.event.credit]) or tuple(filter(None, credited)),
         disputes={kind: tuple(e for e in records if e.event.kind is kind) for kind in DISPUTES} if records else {},
         closed=_is_complete([entry.event for entry in presented]),
         expired=AuthorizationState.EXPIRED in sorting.states.values(),
