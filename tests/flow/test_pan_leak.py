@@ -96,7 +96,7 @@ def log(caplog: pytest.LogCaptureFixture) -> Iterator[list[Any]]:
     configure_logging(level=logging.DEBUG)
     structlog.configure(**{**structlog.get_config(), "logger_factory": factory, "cache_logger_on_first_use": False})
     yield factory.logger.calls
-    structlog.reset_defaults()
+    configure_logging()
 
 
 @pytest.fixture

@@ -114,7 +114,7 @@ def _has_answer(read: Submission, message: bytes) -> bool:
         return failure.problem.endswith("has no answer")
     if read.message.kind is MessageKind.NETWORK_MANAGEMENT:
         assert is_network_management(dialect, message)
-    return decode(dialect, answer).fields.get("trace_number") == read.message.trace_number
+    return decode(dialect, answer).fields.get("trace_number", "") == read.message.trace_number
 
 
 @pytest.mark.parametrize("framing", FRAMINGS, ids=lambda framing: framing.length)
