@@ -6,7 +6,7 @@ Memory is bounded by one account's rows and by the differences kept for each che
 """
 
 import heapq
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any, Final
@@ -14,11 +14,14 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row
 
 from processor.core.decision import Purchase
+from processor.core.event import Event
 from processor.core.grant import CounterKey, caps_on, period_of
+from processor.core.links import purchases_in
 from processor.core.posting import REVERSE_OF, ChargeKey, Template, party_of
 from processor.core.programme import Benefit, Programme
 from processor.store import settlement as settlement_store
 from processor.store import verification as store
+from processor.store.card_side import LONGEST_WAY
 from processor.store.purchase_state import decode_purchase
 from processor.store.settlement import FileRow
 from settlement.cycle import LONGEST_COMMIT, Cycle, load_cycle
@@ -109,7 +112,7 @@ class _Account:
     """One account's rows, side by side.
 
     ``awards`` and ``posted`` map a purchase, rule and unit to (pending, available); ``charged`` a purchase and charge
-    to minor units; ``used`` a counter to units.
+    to minor units; ``used`` a counter to units; ``decided`` a message to the purchase that its decision names.
     """
 
     programme: str = ""
@@ -119,6 +122,7 @@ class _Account:
     posted: dict[tuple[bytes, str, str], tuple[int, int]] = field(default_factory=dict)
     charged: dict[tuple[bytes, ChargeKey], int] = field(default_factory=dict)
     used: dict[CounterKey, int] = field(default_factory=dict)
+    decided: dict[bytes, bytes] = field(default_factory=dict)
 
     def add_account(self, row: Row[Any]) -> None:
         self.programme = row.programme or ""
@@ -151,6 +155,9 @@ class _Account:
     def add_counter(self, row: Row[Any]) -> None:
         self.used[row.cap, row.period] = row.used
 
+    def add_decision(self, row: Row[Any]) -> None:
+        self.decided[bytes(row.message_id)] = bytes(row.purchase_id)
+
 
 _STREAMS: Final = (
     (store.STREAM_ACCOUNTS, _Account.add_account),
@@ -158,6 +165,7 @@ _STREAMS: Final = (
     (store.STREAM_AWARDS, _Account.add_award),
     (store.STREAM_POSTINGS, _Account.add_posting),
     (store.STREAM_COUNTERS, _Account.add_counter),
+    (store.STREAM_DECISIONS, _Account.add_decision),
 )
 
 
@@ -177,11 +185,13 @@ def _accounts(connection: Connection) -> Iterator[tuple[str, _Account]]:
 
 
 def _verify_accounts(connection: Connection, revision_of: RevisionOf, limit: int) -> Iterator[Checked]:
-    """Compare purchases with awards, awards and charges with postings, and counters with purchases."""
+    """Compare purchases with awards, awards and charges with postings, counters with purchases, and the links."""
     grants = _Finding(check="purchase-awards", limit=limit)
     miles = _Finding(check="award-postings", limit=limit)
     charges = _Finding(check="purchase-charges", limit=limit)
     counters = _Finding(check="limit-counters", limit=limit)
+    links = _Finding(check="purchase-links", limit=limit)
+    messages = _Finding(check="message-purchase", limit=limit)
     for account_id, account in _accounts(connection):
         granted = {
             (purchase.id, grant.rule, grant.unit): (grant.pending, grant.available)
@@ -200,8 +210,47 @@ def _verify_accounts(connection: Connection, revision_of: RevisionOf, limit: int
         calculated = {(account_id, *key): units for key, units in _counters_of(account, revision_of).items()}
         of_account = {(account_id, *key): units for key, units in account.used.items()}
         counters.compare_all(of_account, calculated, 0, ", ".join)
-    for finding in (grants, miles, charges, counters):
+        _verify_links(account, links, messages)
+    for finding in (grants, miles, charges, counters, links, messages):
         yield finding.checked()
+
+
+def _verify_links(account: _Account, links: _Finding, messages: _Finding) -> None:
+    """Part each family anew and compare, and follow each decision's purchase to the one that holds its message."""
+    families: dict[bytes, list[Purchase]] = {}
+    for purchase in account.purchases:
+        if purchase.events and purchase.merged_into is None:
+            families.setdefault(purchase.head or purchase.id, []).append(purchase)
+    family_of = {
+        event.message_id: head for head, family in families.items() for purchase in family for event in purchase.events
+    }
+    for family in families.values():
+        groups = purchases_in([event for purchase in family for event in purchase.events])
+        calculated = {event.message_id: _ids(group) for group in groups for event in group}
+        for purchase in family:
+            stated = _ids(purchase.events)
+            links.compare(f"purchase {purchase.id.hex()}", stated, calculated[purchase.events[0].message_id])
+    by_id = {purchase.id: purchase for purchase in account.purchases}
+    for message_id, purchase_id in account.decided.items():
+        stated_head = _head(by_id, purchase_id).hex()
+        found = family_of.get(message_id, b"").hex()
+        messages.compare(f"message {message_id.hex()}, family", stated_head, found)
+
+
+def _ids(events: Iterable[Event]) -> list[str]:
+    return sorted(event.message_id.hex() for event in events)
+
+
+def _head(purchases: Mapping[bytes, Purchase], purchase_id: bytes) -> bytes:
+    """Return the purchase that leads the family a purchase belongs to now, nothing where the way there ends."""
+    for _ in range(LONGEST_WAY):
+        purchase = purchases.get(purchase_id)
+        if purchase is None:
+            return b""
+        if purchase.merged_into is None:
+            return purchase.head or purchase.id
+        purchase_id = purchase.merged_into
+    return b""
 
 
 def _of_rule(key: tuple[bytes, str, str]) -> str:

@@ -316,6 +316,13 @@ STREAM_POSTINGS: Final = text(
 # Every counter of a cap, account by account.
 STREAM_COUNTERS: Final = text("SELECT bucket, account, cap, period, used FROM limit_counter ORDER BY bucket, account")
 
+# The purchase that the latest decision on each message names, account by account.
+STREAM_DECISIONS: Final = text(
+    "SELECT bucket, account, message_id, purchase_id FROM (SELECT DISTINCT ON (bucket, message_id) bucket, message_id,"
+    " account, purchase_id FROM decision ORDER BY bucket, message_id, attempt DESC) latest"
+    " WHERE purchase_id IS NOT NULL ORDER BY bucket, account, message_id"
+)
+
 
 @contextmanager
 def snapshot(engine: Engine) -> Iterator[Connection]:

@@ -461,6 +461,34 @@ def test_a_purchase_that_states_another_grant_is_found(books: Database) -> None:
     assert expected == found["purchase-awards"]
 
 
+def test_a_message_that_left_its_purchase_is_found(books: Database) -> None:
+    """A purchase that lost one of its messages is named by the decision on that message, and by nothing else."""
+    (message,) = _corrupt(
+        books,
+        "UPDATE purchase t SET state = CAST(state AS jsonb) #- '{events,0}'"
+        " WHERE t.id = (SELECT min(id) FROM purchase WHERE json_array_length(state -> 'events') = 2)"
+        " RETURNING (SELECT p.state -> 'events' -> 0 ->> 0 FROM purchase p WHERE p.id = t.id)",
+    )
+    (found,) = _differences(books)
+    assert ("message-purchase", f"message {message}, family", "") == (found.check, found.subject, found.calculated)
+
+
+def test_purchases_that_should_be_one_are_found(books: Database) -> None:
+    """Two purchases of one family that nothing keeps apart are both named, and nothing else is."""
+    first, second = _corrupt(
+        books,
+        "WITH whole AS (SELECT * FROM purchase WHERE json_array_length(state -> 'events') = 2 ORDER BY id LIMIT 1),"
+        " torn AS (INSERT INTO purchase SELECT bucket, substring(id FROM 1 FOR 3) || CAST('tearing-apart' AS bytea),"
+        "  account, json_build_object('head', encode(id, 'hex'), 'events', json_build_array(state -> 'events' -> 1)),"
+        "  updated_at FROM whole RETURNING id)"
+        " UPDATE purchase t SET state = CAST(t.state AS jsonb) #- '{events,1}' FROM whole, torn"
+        " WHERE t.bucket = whole.bucket AND t.id = whole.id RETURNING t.id, torn.id",
+    )
+    assert {("purchase-links", f"purchase {first}"), ("purchase-links", f"purchase {second}")} == {
+        (difference.check, difference.subject) for difference in _differences(books)
+    }
+
+
 def test_a_charge_that_was_not_posted_is_found(books: Database) -> None:
     """A purchase's charges equal its money postings, in amount and in who owes whom."""
     purchase, (template, debtor, creditor, currency, amount) = _restate(books, "charges")
