@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import replace as changed
 from datetime import timedelta
 from random import Random
 from typing import Any
@@ -12,6 +12,7 @@ import pytest
 from processor.core.message import MessageKind
 from processor.flow.event_message import EventNotBookedError, EventRefusal, EventRefused
 from processor.flow.link_review import FoundLinks, Ruling, find_links, rule_on_link
+from processor.flow.replay import ReplayResult, replay
 from processor.flow.submission import IncomingMessage
 from processor.flow.sweep import Sweep
 from processor.store.card_side import Key
@@ -20,6 +21,7 @@ from processor.store.purchases import LinkReviewRow
 from tests.flow.audit import assert_books_agree, award_sums, balances, count, ledger_sums, purchases, rows, totals
 from tests.flow.clearing_records import clear, presentment
 from tests.flow.conftest import BUCKETS, NOW, Pipeline, iso87, make_pipeline
+from tests.flow.test_card_file import record, submit
 
 CONFIRM = Ruling(kind=MessageKind.LINK_CONFIRMED, reason="Ticket 4711", actor="maria")
 BREAK = Ruling(kind=MessageKind.LINK_BROKEN, reason="Ticket 4712", actor="otto")
@@ -88,7 +90,7 @@ def state_of(pipeline: Pipeline) -> dict[str, Any]:
         "balances": balances(pipeline.database),
         "ledger": ledger_sums(pipeline.database),
         "awards": award_sums(pipeline.database),
-        "purchases": {replace(seen, messages=seen.messages - operations) for seen in purchases(pipeline.database)},
+        "purchases": {changed(seen, messages=seen.messages - operations) for seen in purchases(pipeline.database)},
         "counters": set(rows(pipeline.database, "SELECT cap, period, used FROM limit_counter WHERE used <> 0")),
     }
 
@@ -264,7 +266,7 @@ def test_a_kill_between_the_steps_is_mended_by_a_repeat(pipeline: Pipeline, monk
                 rule(pipeline, CONFIRM)
         pipeline.now += timedelta(days=1)
         assert [("open", 5)] == listed(pipeline)
-    assert "confirmed" == rule(pipeline, replace(CONFIRM, actor="otto")).verdict
+    assert "confirmed" == rule(pipeline, changed(CONFIRM, actor="otto")).verdict
     assert (0, 75) == totals(pipeline.database)
     assert (3, [("maria",)]) == (
         count(pipeline.database, "message"),
@@ -346,4 +348,46 @@ def test_the_order_of_arrival_does_not_matter(pipeline: Pipeline, seed: int) -> 
     assert (0, 75 + 45) == totals(pipeline.database)
     sizes = sorted(len(seen.messages) for seen in state_of(pipeline)["purchases"])
     assert [1, 2, 2] == sizes
+    assert_books_agree(pipeline)
+
+
+def test_what_operations_said_moves_with_a_joined_account(pipeline: Pipeline) -> None:
+    """A link confirmed and an authorization expired in an account that is joined later count in the one that takes it.
+
+    There the link can still be broken, and the old account is refused with the new one's name.
+    """
+    submit(pipeline, record("4000000000000010", "ACC-1", "alpha-gold"))
+    tell(pipeline, AUTHORIZATION, PRESENTMENT)
+    key, (first, second) = messages_of(pipeline)
+    assert isinstance(rule_on_link(pipeline.decider, key, (first, second), CONFIRM), LinkReviewRow)
+    pipeline.now = NOW + timedelta(days=31)
+    submit(pipeline, record("4000000000000002", "ACC-1", "alpha-gold"))
+    assert (0, 75) == totals(pipeline.database)
+    assert_books_agree(pipeline)
+    done = rule_on_link(pipeline.decider, key, (first, second), BREAK)
+    assert isinstance(done, EventRefused)
+    assert EventRefusal.ACCOUNT_JOINED == done.refusal
+    ((survivor,),) = rows(pipeline.database, "SELECT superseded_by FROM account WHERE superseded_by IS NOT NULL")
+    taker = (bucket_of(bytes(survivor), BUCKETS), bytes(survivor))
+    assert isinstance(rule_on_link(pipeline.decider, taker, (first, second), BREAK), LinkReviewRow)
+    assert (75, 75) == totals(pipeline.database)
+    assert_books_agree(pipeline)
+
+
+def test_an_event_that_waits_is_replayed_in_its_account(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An event that the processor failed on is parked, refused until it is mended, and decided by a replay."""
+    tell(pipeline, AUTHORIZATION, PRESENTMENT)
+    find(pipeline)
+    with monkeypatch.context() as broken:
+
+        def fail(*_: object, **__: object) -> None:
+            raise ValueError("a fault")
+
+        broken.setattr("processor.flow.batch_work.regroup", fail)
+        done = rule_on_link(pipeline.decider, *pair_of(pipeline), CONFIRM)
+        assert isinstance(done, EventRefused)
+    assert [("open", 5)] == listed(pipeline)
+    assert ReplayResult(decided=1, still_parked=0) == replay(pipeline.decider, pipeline.intake, None, 10)
+    assert (0, 75) == totals(pipeline.database)
+    assert "confirmed" == rule(pipeline, CONFIRM).verdict
     assert_books_agree(pipeline)
