@@ -228,6 +228,75 @@ def test_an_adjustment_is_booked_once(house: House) -> None:
     house.call("adjust", name, "--miles", "5", "--reason", "x", code=1)
 
 
+def test_purchases_are_listed_and_shown(house: House) -> None:
+    """An account's purchases are listed, and each is shown with its messages and what ties them to it."""
+    account = _account(house)
+    listed = house.json("purchases", "list", account)
+    assert {"events", "state", "amounts"} < set(listed[0])
+    shown = house.json("purchases", "show", listed[0]["name"])
+    assert [event["message"] for event in listed[0]["events"]] == [event["message"] for event in shown["events"]]
+    assert "open" in house.call("purchases", "list", account, "--limit", "1")
+    assert "tied by" in house.call("purchases", "show", listed[0]["name"])
+    house.call("purchases", "show", f"accounts/{'0' * 32}/purchases/{'0' * 32}", code=1)
+
+
+def test_expiry_and_the_search_for_links_run_again_and_again(house: House) -> None:
+    """Both go through every bucket, and the second time they have nothing left to do."""
+    done = house.json("purchases", "expire", "--as-of", NOW.isoformat(), "--days-back", "300")
+    assert {"examined", "expired", "left"} == set(done)
+    assert 0 == house.json("purchases", "expire", "--as-of", NOW.isoformat(), "--days-back", "300")["expired"]
+    assert "expired" in house.call("purchases", "expire")
+    house.json("links", "find")
+    assert 0 == house.json("links", "find")["found"]
+    assert "found" in house.call("links", "find")
+    house.call("purchases", "expire", "--as-of", "yesterday", code=2)
+    house.call("purchases", "expire", "--as-of", "2027-11-20T00:00:00Z", code=1)
+
+
+def _paid(house: House) -> dict[str, Any]:
+    """Return a purchase that has cleared by a presentment of its own, and its presentment as the last event."""
+    for number in range(40):
+        name = f"banks/alpha/accountReferences/ALPHA-{number:06d}"
+        result = house.run("purchases", "list", name, "--json", "--server", house.server)
+        for purchase in orjson.loads(result.stdout) if result.exit_code == 0 else []:
+            kinds = [event["kind"] for event in purchase["events"]]
+            if purchase["state"] == "CLEARED" and kinds[-1] == "PRESENTMENT" and len(kinds) == 2:
+                return dict(purchase)
+    raise AssertionError("no purchase of the example has cleared")
+
+
+def test_a_dispute_is_recorded_once(house: House) -> None:
+    """A chargeback moves the purchase; the same request again changes nothing; too many decimals are refused."""
+    purchase = _paid(house)
+    event = purchase["events"][-1]
+    record = ("disputes", "record", event["message"], "--stage", "chargeback", "--reason", "Case 4711")
+    amount = ("--currency", event["currency"], "--amount")
+    first = house.json(*record, *amount, "0.01")
+    again = house.json(*record, *amount, "0.01", "--request-id", first["request_id"])
+    assert (False, True, first["message"]) == (first["duplicate"], again["duplicate"], again["message"])
+    assert "CHARGED_BACK" == house.json("purchases", "show", purchase["name"])["state"]
+    house.call(*record, *amount, "0.001", code=2)
+    house.call(*record, *amount, "99999999", code=1)
+    assert first["reason"] in house.call(*record, *amount, "0.01", "--request-id", first["request_id"])
+
+
+def test_a_link_is_broken(house: House) -> None:
+    """Two messages of two purchases are kept apart and listed so, once; what names no two messages is refused."""
+    account = house.json("purchases", "list", _account(house))
+    one, other = (purchase["events"][0]["message"] for purchase in account[:2])
+    owner, _, first = one.partition("/messages/")
+    second = other.rpartition("/")[2]
+    said = ("--reason", "Ticket 4711", "--actor", "maria")
+    broken = house.json("links", "break", "--messages", one, other, *said)
+    assert ("BROKEN", {first, second}) == (broken["verdict"], set(broken["name"].rpartition("/")[2].split("-")))
+    assert broken["name"] in [entry["name"] for entry in house.json("links", "list", "--verdict", "broken")]
+    assert "verdict" in house.call("links", "list")
+    house.call("links", "break", broken["name"], *said)
+    house.call("links", "break", *said, code=2)
+    house.call("links", "break", "--messages", one, "accounts/x/messages/y", *said, code=2)
+    house.call("links", "confirm", f"{owner}/linkReviews/{'0' * 32}-{first}", *said, code=1)
+
+
 def test_a_decision_is_explained(house: House, answers: list[dict[str, Any]]) -> None:
     """The explanation that an answer names says why, and recomputing it gives the same."""
     earned = next(answer for answer in answers if answer["reason"] == "EARNED")
