@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Engine
 from processor.core.business_calendar import business_date
 from processor.core.posting import MEMBER_AVAILABLE, PROGRAMME_ADJUSTED, Template, move
 from processor.core.programme import Programme
-from processor.flow.batch_work import numbered
+from processor.flow.booking import numbered
 from processor.flow.retry import retried
 from processor.flow.snapshot import Snapshot, Snapshots
 from processor.store.card_side import AccountRow, BatchWrites, Key, lock_accounts, write_batch

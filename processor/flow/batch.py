@@ -22,7 +22,9 @@ from processor.core.message import MessageKind
 from processor.core.outcome import Outcome, Reason
 from processor.core.programme import CapPeriod
 from processor.flow.address_book import AddressBook
-from processor.flow.batch_work import BatchWork, TraceKey
+from processor.flow.batch_work import BatchWork
+from processor.flow.booking import Booking
+from processor.flow.purchase_work import PurchaseWork, TraceKey
 from processor.flow.retry import ATTEMPTS, retried
 from processor.flow.snapshot import Snapshot, Snapshots
 from processor.flow.submission import Submission, Undecodable, Verdict
@@ -190,22 +192,32 @@ class BatchDecider:
         for (bucket, _), theirs in recent.items():
             purchases.update({(bucket, found): purchase for found, purchase in theirs.items()})
         periods = periods_of(routed, purchases, snapshot)
-        return BatchWork(
-            snapshot=snapshot,
-            writes=BatchWrites(now=now),
-            accounts=accounts,
-            known=known,
-            traces=traces,
-            purchases=purchases,
-            counters=load_counters(cursor, list(accounts), periods) if periods else {},
+        writes = BatchWrites(now=now)
+        booking = Booking(
+            writes=writes,
             business_dates={
                 bank: business_date(snapshot.calendars[bank], now)
                 for bank in {account.bank for account in accounts.values()}
                 | {entry.message.bank for entry, _ in routed}
                 if bank in snapshot.calendars
             },
+        )
+        return BatchWork(
+            snapshot=snapshot,
+            writes=writes,
+            accounts=accounts,
+            known=known,
+            purchases=PurchaseWork(
+                snapshot=snapshot,
+                writes=writes,
+                booking=booking,
+                known=known,
+                traces=traces,
+                purchases=purchases,
+                counters=load_counters(cursor, list(accounts), periods) if periods else {},
+                recent={key: set(theirs) for key, theirs in recent.items()},
+            ),
             own=set(committing),
-            recent={key: set(theirs) for key, theirs in recent.items()},
         )
 
 

@@ -13,8 +13,10 @@ from sqlalchemy import Connection
 from processor.core.business_calendar import business_date
 from processor.core.outcome import Outcome, Reason
 from processor.flow.batch import BatchDecider, periods_of, recent_purchases
-from processor.flow.batch_work import BatchWork, numbered
+from processor.flow.batch_work import BatchWork
+from processor.flow.booking import Booking, numbered
 from processor.flow.intake import Intake
+from processor.flow.purchase_work import PurchaseWork
 from processor.flow.retry import retried
 from processor.store.card_file import load_fields, parked_of, purchases_of, supersede
 from processor.store.card_side import (
@@ -64,22 +66,25 @@ def _join(decider: BatchDecider, intake: Intake, joined: CardAddress, survivor: 
         recent = recent_purchases(cursor, routed, accounts, snapshot, now)
         for found, purchase in recent.get(taker, {}).items():
             theirs[survivor.bucket, found] = purchase
-        work = BatchWork(
+        writes = BatchWrites(now=now)
+        today = business_date(snapshot.calendars[accounts[taker].bank], now)
+        known = load_known(cursor, keys) if keys else {}
+        purchases = PurchaseWork(
             snapshot=snapshot,
-            writes=BatchWrites(now=now),
-            accounts=accounts,
-            known=load_known(cursor, keys) if keys else {},
+            writes=writes,
+            booking=Booking(writes=writes, business_dates={accounts[taker].bank: today}),
+            known=known,
             traces=known_traces,
             purchases=old,
             counters=load_counters(cursor, [gone, taker], periods_of(routed, {**old, **theirs}, snapshot)),
-            business_dates={accounts[taker].bank: business_date(snapshot.calendars[accounts[taker].bank], now)},
             recent={key: set(found) for key, found in recent.items()},
         )
-        work.empty_account(accounts[gone], survivor.account)
-        work.purchases.update(theirs)
+        work = BatchWork(snapshot=snapshot, writes=writes, accounts=accounts, known=known, purchases=purchases)
+        purchases.empty_account(accounts[gone], survivor.account)
+        purchases.purchases.update(theirs)
         verdicts = {entry.message.message_id: work.decide(entry, survivor) for entry in moved}
         join_id = id_of_day(now.date()) + blake2b(joined.account + survivor.account, digest_size=13).digest()
-        miles = work.move_adjusted(accounts[gone], accounts[taker], join_id)
+        miles = purchases.move_adjusted(accounts[gone], accounts[taker], join_id)
         write_batch(cursor, work.writes, accounts.values())
         supersede(cursor, joined, survivor, now)
         if miles:

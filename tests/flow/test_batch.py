@@ -15,7 +15,7 @@ from processor.core.decision import AccountTerms, Decision, Purchase
 from processor.core.decision import decide as decide_purely
 from processor.core.event import Event
 from processor.core.outcome import Outcome, Reason
-from processor.flow import batch, batch_work
+from processor.flow import batch, purchase_work
 from processor.flow.card_file import passes_check_digit
 from processor.flow.replay import ReplayResult, replay
 from processor.flow.retry import ATTEMPTS
@@ -208,7 +208,7 @@ def poisoned(monkeypatch: pytest.MonkeyPatch, *numbers: int) -> Iterator[None]:
         return decide_purely(purchase, event, terms, quote=quote)
 
     with monkeypatch.context() as patched:
-        patched.setattr(batch_work, "decide", fail)
+        patched.setattr(purchase_work, "decide", fail)
         yield
 
 

@@ -383,7 +383,7 @@ def test_an_event_that_waits_is_replayed_in_its_account(pipeline: Pipeline, monk
         def fail(*_: object, **__: object) -> None:
             raise ValueError("a fault")
 
-        broken.setattr("processor.flow.batch_work.regroup", fail)
+        broken.setattr("processor.flow.purchase_work.regroup", fail)
         done = rule_on_link(pipeline.decider, *pair_of(pipeline), CONFIRM)
         assert isinstance(done, EventRefused)
     assert [("open", 5)] == listed(pipeline)

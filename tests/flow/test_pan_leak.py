@@ -21,7 +21,7 @@ from structlog.testing import CapturingLoggerFactory
 from examples.traffic.skyways import programme
 from processor.core.card import Pan
 from processor.core.message import CardMessage
-from processor.flow import batch, batch_work, intake
+from processor.flow import batch, intake, purchase_work
 from processor.flow.card_file import CardFileIntake, CardFileRecord
 from processor.flow.clearing import take_clearing_file
 from processor.flow.explain import explain_decision
@@ -243,7 +243,7 @@ def _failing(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> list[object
 
     said: list[object] = []
     with monkeypatch.context() as patched:
-        patched.setattr(batch_work, "decide", poison)
+        patched.setattr(purchase_work, "decide", poison)
         said += pipeline.send(sent(20, GOLD), sent(21, PLATINUM))
     with monkeypatch.context() as patched:
         patched.setattr(intake, "to_card_message", unreadable)

@@ -1,0 +1,71 @@
+"""What is stored of a decision: what changed, and the inputs and candidates that its explanation is computed from.
+
+``flow/answer.py`` and ``flow/explain.py`` read these documents; their keys and the places in their lists never change.
+"""
+
+from typing import Any
+
+from processor.core.decision import Award, Decision
+from processor.core.outcome import Reason
+from processor.core.programme import Benefit
+from processor.core.purchase import Amounts
+
+
+def decision_detail(decision: Decision) -> dict[str, Any]:
+    """Return what is stored of a decision: what changed, and the inputs and candidates that explain it."""
+    detail: dict[str, Any] = {
+        "programme": decision.programme.id,
+        "revision": decision.programme.revision,
+        "inputs": {
+            "transaction": _amounts_to_lists(decision.folded.transaction),
+            "billing": _amounts_to_lists(decision.folded.billing),
+        },
+    }
+    anchor = decision.folded.anchor
+    if anchor is not None:
+        detail["inputs"]["product"] = anchor.product
+        detail["inputs"]["occurred_on"] = anchor.local_date.isoformat()
+        detail["inputs"]["mcc"] = anchor.mcc
+        detail["inputs"]["processing_code"] = anchor.processing_code
+    if decision.partner is not None:
+        detail["partner"] = decision.partner.id
+    if decision.reason is Reason.QUOTED:
+        detail["quote"] = True
+    if decision.awards:
+        detail["changes"] = [_change_to_list(award) for award in decision.awards]
+    if decision.elsewhere:
+        detail["elsewhere"] = [_change_to_list(award) for award in decision.elsewhere]
+    if decision.considered:
+        detail["considered"] = [_considered_to_list(award) for award in decision.considered]
+    if decision.unrated:
+        detail["unrated"] = list(decision.unrated)
+    return detail
+
+
+def _amounts_to_lists(amounts: tuple[Amounts, ...]) -> list[list[Any]]:
+    return [[entry.currency, entry.open_minor, entry.cleared_minor] for entry in amounts]
+
+
+def _change_to_list(award: Award) -> list[Any]:
+    return [
+        award.rule,
+        award.grant.unit,
+        award.pending_change,
+        award.available_change,
+        award.grant.granted,
+        award.benefit is Benefit.DISCOUNT,
+    ]
+
+
+def _considered_to_list(award: Award) -> list[Any]:
+    grant, asked = award.grant, award.asked
+    return [
+        award.rule,
+        grant.unit,
+        grant.entitled,
+        grant.granted,
+        grant.available,
+        asked.entitled,
+        asked.granted,
+        award.cut_by,
+    ]
