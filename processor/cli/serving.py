@@ -9,7 +9,6 @@ from pathlib import Path
 
 import typer
 
-import schemas
 from processor.cli.database import open_database, settings
 from processor.cli.failure import CommandError, sentence
 from processor.cli.output import say, show_json
@@ -17,7 +16,7 @@ from processor.config import ConfigurationError, Settings
 from processor.rpc.server import NotLoopbackError, require_loopback
 from processor.rpc.tcp.links import TcpLink
 from processor.store.schema import check_service_role
-from processor.wiring import ServeOptions, compile_dialects, load_links, run_worker, supervise
+from processor.wiring import ServeOptions, known_dialects, load_links, run_worker, supervise
 
 
 def serve_until_ended(
@@ -77,7 +76,7 @@ def _check_address(host: str, port: int, *, shared: bool) -> None:
 def _links(configured: Settings, *, shared: bool) -> tuple[TcpLink, ...]:
     """Return the raw TCP links that are to listen, whose ports must be free too."""
     try:
-        links = load_links(configured, compile_dialects(schemas.iso8583_dialects()))
+        links = load_links(configured, known_dialects())
     except ConfigurationError as error:
         raise CommandError(f"{error}\nMend it, and see with cobrand tcp check.") from None
     for link in links:

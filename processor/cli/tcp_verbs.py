@@ -5,9 +5,10 @@ from typing import Annotated, Final
 
 import typer
 
-from processor.cli.failure import CommandError
+from processor.cli.failure import CommandError, sentence
 from processor.cli.options import JsonOption, read_text
 from processor.cli.output import say, show_json, show_table, show_text
+from processor.config import ConfigurationError
 
 _EXAMPLE: Final = "examples/skyways/tcp-links.yaml"
 
@@ -24,11 +25,15 @@ def check(
     as_json: JsonOption = False,
 ) -> None:
     """Check a file of TCP links and its certificates; every mistake is named by file, line and column."""
-    import schemas  # noqa: PLC0415 - the dialects and their compiler are loaded when they are needed.
+    # The dialects and their compiler are loaded when they are needed.
     from processor.rpc.tcp.link_file import LinkFile, read_links  # noqa: PLC0415
-    from processor.wiring import compile_dialects  # noqa: PLC0415
+    from processor.wiring import known_dialects  # noqa: PLC0415
 
-    read = read_links(read_text(file), source=file, dialects=compile_dialects(schemas.iso8583_dialects()))
+    try:
+        dialects = known_dialects()
+    except ConfigurationError as error:
+        raise CommandError(sentence(str(error))) from None
+    read = read_links(read_text(file), source=file, dialects=dialects)
     errors = () if isinstance(read, LinkFile) else read
     if as_json:
         show_json({"valid": not errors, "errors": [asdict(error) for error in errors]})
