@@ -31,8 +31,8 @@ def check(
 
     try:
         dialects = known_dialects()
-    except ConfigurationError as error:
-        raise CommandError(sentence(str(error))) from None
+    except ConfigurationError as unusable:
+        raise CommandError(sentence(str(unusable))) from None
     read = read_links(read_text(file), source=file, dialects=dialects)
     errors = () if isinstance(read, LinkFile) else read
     if as_json:
