@@ -26,7 +26,9 @@ from processor.config import ConfigurationError, Settings
 from processor.core.programme import Programme
 from processor.flow.address_book import AddressBook
 from processor.flow.batch import BatchDecider
+from processor.flow.clearing_run import ClearingDesk, ClearingRun
 from processor.flow.intake import Intake
+from processor.flow.pace import Pace
 from processor.flow.snapshot import Snapshots
 from processor.flow.worker import Worker
 from processor.log import configure_logging
@@ -74,7 +76,7 @@ _LOG = structlog.get_logger(__name__)
 class ServeOptions:
     """How to serve: ``clock`` is the instant the clock starts from, None for the machine's own.
 
-    ``supervised`` is true for a worker that must not outlive the supervisor that started it.
+    ``supervisor`` is the process that a worker must not outlive, None for one that a person started.
     """
 
     host: str
@@ -82,7 +84,7 @@ class ServeOptions:
     workers: int
     clock: datetime | None
     number: int = 1
-    supervised: bool = False
+    supervisor: int | None = None
 
 
 def clock_from(start: datetime | None) -> Clock:
@@ -134,7 +136,10 @@ def load_links(settings: Settings, dialects: Mapping[str, Dialect]) -> tuple[Tcp
 
 @dataclass(slots=True, kw_only=True)
 class Parts:
-    """What one worker process is made of; ``desk`` decides for files and operations, beside the hosts' streams."""
+    """What one worker process is made of; ``desk`` decides for files and operations, beside the hosts' streams.
+
+    ``clearing`` decides the clearing files that were accepted, at a ``pace`` that lets the streams go first.
+    """
 
     engine: Engine
     snapshots: Snapshots
@@ -142,6 +147,8 @@ class Parts:
     desk: BatchDecider
     worker: Worker
     tcp: TcpServer
+    clearing: ClearingDesk
+    pace: Pace
     clock: Clock
     bucket_count: int
 
@@ -177,6 +184,9 @@ def build(settings: Settings, clock: Clock) -> Parts:
         )
 
     worker = Worker(intake=intake(), decider=decider(), snapshots=snapshots, clock=clock, dialects=dialects)
+    pace = Pace(messages=lambda: worker.counts.messages)
+    own_name = f"{socket.gethostname()}/{os.getpid()}"
+    run = ClearingRun(decider=decider(), intake=intake(), worker=own_name, pace=pace.of_its_own())
     return Parts(
         engine=engine,
         snapshots=snapshots,
@@ -184,6 +194,8 @@ def build(settings: Settings, clock: Clock) -> Parts:
         desk=decider(),
         worker=worker,
         tcp=TcpServer(links, worker=worker, dialects=dialects, clock=clock),
+        clearing=ClearingDesk(run),
+        pace=pace,
         clock=clock,
         bucket_count=bucket_count,
     )
@@ -196,7 +208,7 @@ def services_of(parts: Parts, settings: Settings, card_network: CardNetworkServi
         with parts.engine.connect() as connection:
             return parts.snapshots.refresh(connection).latest(name)
 
-    clearing = ClearingService(decider=parts.desk, intake=parts.intake)
+    clearing = ClearingService(decider=parts.desk, intake=parts.intake, desk=parts.clearing, pace=parts.pace)
     card_file = CardFileService(decider=parts.desk, intake=parts.intake)
     programmes = ProgrammeService(engine=parts.engine, clock=parts.clock, snapshots=parts.snapshots)
     ledger = LedgerService(engine=parts.engine, bucket_count=parts.bucket_count, snapshots=parts.snapshots)
@@ -259,11 +271,9 @@ def run_worker(settings: Settings, options: ServeOptions, announce: Callable[[in
     name = f"{socket.gethostname()}/{os.getpid()}/{options.number}"
     started_at = clock()
 
-    supervisor = os.getppid()
-
     async def report() -> None:
         while True:
-            if options.supervised and os.getppid() != supervisor:
+            if options.supervisor not in {None, os.getppid()}:
                 _LOG.error("supervisor_gone")
                 os.kill(os.getpid(), signal.SIGTERM)
             try:
@@ -274,11 +284,13 @@ def run_worker(settings: Settings, options: ServeOptions, announce: Callable[[in
             await asyncio.sleep(STATUS_EVERY_S)
 
     def drained() -> None:
+        parts.clearing.stop()
         parts.worker.stop()
         with suppress(SQLAlchemyError), parts.engine.begin() as connection:
             remove_worker_status(connection, name)
 
     parts.worker.start()
+    parts.clearing.start()
     gc.collect()
     gc.freeze()  # The snapshot and the modules live as long as the process: no collection need look at them.
     gc.set_threshold(GARBAGE_THRESHOLD, 20, 50)

@@ -41,6 +41,7 @@ def serve(
         ),
     ] = None,
     number: Annotated[int, typer.Option("--number", hidden=True, min=0)] = 0,
+    supervisor: Annotated[int, typer.Option("--supervisor", hidden=True, min=0)] = 0,
     as_json: JsonOption = False,
 ) -> None:
     """Serve until ended with Ctrl-C or SIGTERM; what was taken is answered first.
@@ -56,6 +57,7 @@ def serve(
         output_folder=output_folder,
         clock=clock,
         number=number,
+        supervisor=supervisor,
         as_json=as_json,
     )
 

@@ -1,5 +1,6 @@
 """Serving: check what can be wrong before any worker starts, then run one worker here or several under a supervisor."""
 
+import os
 import socket
 import sys
 from collections.abc import Callable
@@ -27,16 +28,20 @@ def serve_until_ended(
     output_folder: Path | None,
     clock: datetime | None,
     number: int,
+    supervisor: int,
     as_json: bool,
 ) -> None:
-    """Serve until told to stop; ``number`` is that of a worker under a supervisor, 0 for the command a person gave."""
+    """Serve until told to stop; ``number`` is that of a worker under a supervisor, 0 for the command a person gave.
+
+    ``supervisor`` is that process, 0 where there is none.
+    """
     configured = settings()
     if output_folder is not None:
         configured = replace(configured, output_folder=output_folder)
     _check_address(host, port, shared=number > 0)
     links = _links(configured, shared=number > 0)
     options = ServeOptions(
-        host=host, port=port, workers=workers, clock=clock, number=number or 1, supervised=number > 0
+        host=host, port=port, workers=workers, clock=clock, number=number or 1, supervisor=supervisor or None
     )
 
     def announce(bound: int) -> None:
@@ -103,7 +108,7 @@ def _worker_command(host: str, clock: datetime | None, output_folder: Path) -> C
     """Return what gives the command line of worker n on a port."""
 
     def command(number: int, port: int) -> list[str]:
-        own = ["--host", host, "--port", str(port), "--number", str(number)]
+        own = ["--host", host, "--port", str(port), "--number", str(number), "--supervisor", str(os.getpid())]
         if clock is not None:
             own += ["--clock", clock.isoformat()]
         return [sys.executable, "-m", "processor.cli.main", "serve", *own, "--output-folder", str(output_folder)]

@@ -1,145 +1,176 @@
-"""Taking a clearing file: check it whole, take it once, run its records through ordinary batches.
+"""Accepting a clearing file: read whole, checked, its records made ready, and accepted by one commit.
 
-A file with wrong framing or control totals is refused before any record counts.
-A file whose taking was interrupted is handed in again and goes through from its beginning: what was decided is found
-decided.
+A file with wrong framing or control totals is refused before anything of it counts: what was staged is rolled back.
+What is staged holds tokens, never a card number, so that the bytes of the file need not be kept.
 """
 
-from collections import Counter
+import secrets
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from hashlib import sha256
 from itertools import islice
-from typing import BinaryIO, Final
+from typing import Final
 
-from processor.core.outcome import Outcome, Reason
+from sqlalchemy import Connection
+
 from processor.flow.batch import BatchDecider
+from processor.flow.clearing_stage import RECORDS_IN_A_CHUNK, StagedRecord, pack_chunk
 from processor.flow.intake import Intake
-from processor.flow.submission import Refusal, Submission
-from processor.store.clearing import TAKEN, TAKING, ClearingFileRow, announce, complete
-from processor.wire.dialect import Dialect
-from processor.wire.ipm import PROBE_BYTES, check_clearing_file, looks_blocked, read_records
+from processor.flow.pace import Pace
+from processor.flow.snapshot import Snapshot
+from processor.flow.submission import Undecodable
+from processor.store.clearing import TAKING, ClearingFileRow, accept, find_file, stage_chunk
+from processor.store.failure import is_retryable
+from processor.wire.clearing_file import ClearingReading, ClearingRecord, ClearingSource
+from processor.wire.clearing_format import UnknownFormatError, open_reading
+from processor.wire.stored import message_to_json
 
-RECORDS_IN_A_BATCH: Final = 256
+_STAGING_BYTES: Final = 16
 
 
 class UnknownClearingLinkError(ValueError):
-    """The bank or the dialect of a clearing file is not known; the text says which are."""
+    """The bank or the format of a clearing file is not known; the text says which are."""
 
 
 class ChangedClearingFileError(ValueError):
-    """A file with this id and other content was taken before."""
+    """A file with this id and other content was accepted before."""
 
 
 class ClearingInterruptedError(RuntimeError):
-    """The database did not answer; hand the file in again, what was decided stays decided."""
+    """The database did not answer, or the file stopped coming; nothing of it counts, hand it in again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TakenClearingFile:
-    """A clearing file that is taken, now or before."""
+class AcceptedClearingFile:
+    """A clearing file that is accepted, now or before; ``duplicate`` is true for one accepted before."""
 
     row: ClearingFileRow
     duplicate: bool
 
 
-def take_clearing_file(
-    source: BinaryIO, *, bank: str, dialect_name: str, intake: Intake, decider: BatchDecider
-) -> TakenClearingFile:
-    """Take a whole clearing file from a seekable source.
+def accept_clearing_file(
+    source: ClearingSource,
+    *,
+    bank: str,
+    format_name: str,
+    intake: Intake,
+    decider: BatchDecider,
+    pace: Pace | None = None,
+) -> AcceptedClearingFile:
+    """Read a file to its end and accept it; ``format_name`` names its dialect, "" where it is to be recognised.
 
-    Raises :class:`~processor.wire.ipm.ClearingFileError` where the file is not sound, and this module's errors.
+    Raises :class:`~processor.wire.clearing_file.ClearingFileError` where the file is not sound, and this module's
+    errors.
     """
-    with decider.engine.begin() as connection:
-        snapshot = decider.snapshots.refresh(connection)
-    dialect = _dialect(intake, dialect_name)
+    try:
+        with decider.engine.begin() as connection:
+            snapshot = decider.snapshots.refresh(connection)
+        _require_bank(bank, snapshot)
+        hashed = HashedSource(source)
+        reading = _open(hashed, format_name, intake)
+        with decider.engine.connect() as connection:
+            staged = _Staging(connection=connection, bank=bank, intake=intake, snapshot=snapshot, decider=decider)
+            return staged.accept(reading, hashed, pace or Pace())
+    except Exception as error:
+        if is_retryable(error):
+            problem = "the database stopped answering, and nothing of the file counts; hand it in again"
+            raise ClearingInterruptedError(problem) from error
+        raise
+
+
+class HashedSource:
+    """A source whose bytes are hashed as they are read."""
+
+    def __init__(self, source: ClearingSource) -> None:
+        self._source = source
+        self._digest = sha256()
+
+    def read(self, size: int, /) -> bytes:
+        """Return at most ``size`` bytes, none at the end."""
+        piece = self._source.read(size)
+        self._digest.update(piece)
+        return piece
+
+    def digest(self) -> bytes:
+        """Return the SHA-256 of what was read."""
+        return self._digest.digest()
+
+
+@dataclass(slots=True, kw_only=True)
+class _Staging:
+    """One file on its way into the database, in one transaction that its acceptance commits."""
+
+    connection: Connection
+    bank: str
+    intake: Intake
+    snapshot: Snapshot
+    decider: BatchDecider
+
+    def accept(self, reading: ClearingReading, source: HashedSource, pace: Pace) -> AcceptedClearingFile:
+        """Stage every record, and accept the file; what is known under its id already wins, and nothing is kept."""
+        staging = secrets.token_bytes(_STAGING_BYTES)
+        records = reading.records()
+        chunks = 0
+        stages: bool | None = None
+        pace.begin()
+        while chunk := list(islice(records, RECORDS_IN_A_CHUNK)):
+            if stages is None:
+                stages = find_file(self.connection, self.bank, reading.file_id) is None
+            if stages:
+                stage_chunk(self.connection, staging, chunks, pack_chunk(list(self._read(chunk, reading))))
+            chunks += 1
+            pace.rest()
+        summary = reading.summary()
+        row = ClearingFileRow(
+            bank=self.bank,
+            file_id=summary.file_id,
+            sha256=source.digest(),
+            dialect=reading.dialect.name,
+            state=TAKING,
+            records=summary.records,
+            decided=0,
+            outcomes={},
+            totals=summary.totals,
+            staging=staging,
+            chunks=chunks,
+            decided_chunks=0,
+            received_at=self.decider.clock(),
+        )
+        return self._commit(row)
+
+    def _read(self, chunk: list[ClearingRecord], reading: ClearingReading) -> Iterator[StagedRecord]:
+        now = self.decider.clock()
+        for record in chunk:
+            read = self.intake.read_record(
+                record, self.snapshot, now, bank=self.bank, dialect=reading.dialect, file_id=reading.file_id
+            )
+            if read is None or isinstance(read, Undecodable):
+                yield StagedRecord(number=record.number, place=record.place, refused=read)
+            else:
+                yield StagedRecord(number=record.number, place=record.place, fields=message_to_json(read))
+
+    def _commit(self, row: ClearingFileRow) -> AcceptedClearingFile:
+        known = accept(self.connection, row)
+        if known.staging == row.staging:
+            self.connection.commit()
+            return AcceptedClearingFile(row=known, duplicate=False)
+        self.connection.rollback()
+        if known.sha256 != row.sha256:
+            raise ChangedClearingFileError(
+                f"file {row.file_id} of {row.bank} was taken before with other content (SHA-256 {known.sha256.hex()}); "
+                "give a corrected file an id of its own"
+            )
+        return AcceptedClearingFile(row=known, duplicate=True)
+
+
+def _require_bank(bank: str, snapshot: Snapshot) -> None:
     if bank not in snapshot.calendars:
         known = ", ".join(sorted(snapshot.calendars)) or "none; apply a programme first"
         raise UnknownClearingLinkError(f"no programme names a bank {bank!r}; known banks: {known}")
-    digest = _digest(source)
-    blocked = looks_blocked(source.read(PROBE_BYTES))
-    source.seek(0)
-    summary = check_clearing_file(source, dialect, blocked=blocked)
-    row = ClearingFileRow(
-        bank=bank,
-        file_id=summary.file_id,
-        sha256=digest,
-        dialect=dialect_name,
-        state=TAKING,
-        records=summary.records - 2,
-        outcomes={},
-        received_at=decider.clock(),
-    )
-    with decider.engine.begin() as connection:
-        known_row = announce(connection, row)
-    if known_row.sha256 != digest:
-        raise ChangedClearingFileError(
-            f"file {summary.file_id} of {bank} was taken before with other content (SHA-256 "
-            f"{known_row.sha256.hex()}); give a corrected file an id of its own"
-        )
-    if known_row.state == TAKEN:
-        return TakenClearingFile(row=known_row, duplicate=True)
-    source.seek(0)
-    outcomes = _take_records(source, known_row, dialect, blocked=blocked, intake=intake, decider=decider)
-    with decider.engine.begin() as connection:
-        complete(connection, bank, summary.file_id, outcomes, decider.clock())
-    return TakenClearingFile(row=replace(known_row, state=TAKEN, outcomes=outcomes), duplicate=False)
 
 
-def _dialect(intake: Intake, name: str) -> Dialect:
-    dialect = intake.dialects.get(name)
-    clearing = sorted(known.name for known in intake.dialects.values() if "1240" in known.message_types.values())
-    if dialect is None or name not in clearing:
-        raise UnknownClearingLinkError(f"{name!r} is no dialect of clearing files; use one of {', '.join(clearing)}")
-    return dialect
-
-
-def _digest(source: BinaryIO) -> bytes:
-    digest = sha256()
-    while piece := source.read(1 << 20):
-        digest.update(piece)
-    source.seek(0)
-    return digest.digest()
-
-
-def _take_records(
-    source: BinaryIO,
-    row: ClearingFileRow,
-    dialect: Dialect,
-    *,
-    blocked: bool,
-    intake: Intake,
-    decider: BatchDecider,
-) -> dict[str, int]:
-    """Decide the records between header and trailer, batch by batch; return how many ended how."""
-    outcomes: Counter[str] = Counter()
-    records = _between_header_and_trailer(read_records(source, blocked=blocked), row.records)
-    while batch := list(islice(records, RECORDS_IN_A_BATCH)):
-        now = decider.clock()
-        snapshot = decider.snapshots.current
-        read = [
-            intake.read_record(raw, snapshot, now, bank=row.bank, dialect=dialect, file_id=row.file_id, number=number)
-            for number, raw in batch
-        ]
-        submissions = [entry for entry in read if isinstance(entry, Submission)]
-        refusals = [entry for entry in read if isinstance(entry, Refusal)]
-        broken = [entry.undecodable for entry in refusals if entry.undecodable]
-        kept = not broken or decider.keep_undecodable(broken)
-        verdicts = decider.decide(submissions)
-        if not kept or any(verdict.outcome is Outcome.UNAVAILABLE for verdict in verdicts):
-            raise ClearingInterruptedError(
-                f"the database stopped answering inside file {row.file_id}; hand the same file in again"
-            )
-        outcomes.update(_label(verdict.outcome, verdict.reason) for verdict in verdicts)
-        outcomes.update(_label(Outcome.PARKED, entry.reason) for entry in refusals)
-    return dict(outcomes)
-
-
-def _between_header_and_trailer(records: Iterator[tuple[int, int, bytes]], count: int) -> Iterator[tuple[int, bytes]]:
-    for number, _, raw in records:
-        if 1 < number <= count + 1:
-            yield number, raw
-
-
-def _label(outcome: Outcome, reason: Reason) -> str:
-    return f"{outcome.name} {reason.name}"
+def _open(source: ClearingSource, format_name: str, intake: Intake) -> ClearingReading:
+    try:
+        return open_reading(source, format_name, intake.dialects)
+    except UnknownFormatError as error:
+        raise UnknownClearingLinkError(str(error)) from None

@@ -5,7 +5,7 @@ It decides whether bytes are a message of a known link; it never keeps or repeat
 
 import hmac
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
 
@@ -19,6 +19,7 @@ from processor.flow.snapshot import Snapshot
 from processor.flow.submission import IncomingMessage, Refusal, Submission, Undecodable
 from processor.log import described
 from processor.wire.card_message import days_old, to_card_message
+from processor.wire.clearing_file import ClearingRecord, claim_digest
 from processor.wire.decode import MAXIMUM_MESSAGE_BYTES, Decoded, DecodeFailure, decode, merge_response
 from processor.wire.dialect import Dialect
 from processor.wire.message_kind import books_nothing
@@ -73,7 +74,7 @@ class Intake:
         except DecodeFailure as failure:
             return self._undecodable(incoming, failure, EXCHANGE)
         except Exception as error:  # noqa: BLE001 - our fault costs this message alone.
-            return self._unreadable(incoming, error, EXCHANGE)
+            return self._undecodable(incoming, _our_fault(incoming, error, EXCHANGE), EXCHANGE)
         return Submission(
             message=message,
             fields=b"" if message.card is None else message_to_json(message),
@@ -86,38 +87,36 @@ class Intake:
         )
 
     def read_record(
-        self, raw: bytes, snapshot: Snapshot, now: datetime, *, bank: str, dialect: Dialect, file_id: str, number: int
-    ) -> Submission | Refusal:
-        """Decode one record of a clearing file, or say what is wrong with it."""
+        self, record: ClearingRecord, snapshot: Snapshot, now: datetime, *, bank: str, dialect: Dialect, file_id: str
+    ) -> CardMessage | Undecodable | None:
+        """Make a card message of a clearing record, or say what is wrong with it; None where it books nothing."""
+        source = f"{file_id} record {record.number}"
+        incoming = IncomingMessage(caller_id="", bank=bank, dialect=dialect.name, iso8583=record.raw)
+        if record.decoded is None:
+            assert record.failure is not None  # noqa: S101 - a record is decoded, or says why it is not.
+            return self._kept_aside(incoming, record.failure, source)
+        if books_nothing(record.decoded, dialect):
+            return None
         try:
-            decoded = decode(dialect, raw)
             message = to_card_message(
-                decoded,
+                record.decoded,
                 dialect=dialect,
                 bank=bank,
                 received_at=now,
                 tokeniser=self.tokeniser(snapshot),
                 clearing_file=file_id,
-                record_number=number,
+                record_number=record.number,
             )
-            _require_card(message, decoded, dialect)
+            message = replace(message, card=message.card or record.card)
+            _require_card(message, record.decoded, dialect)
         except DecodeFailure as failure:
-            incoming = IncomingMessage(caller_id="", bank=bank, dialect=dialect.name, iso8583=raw)
-            return self._undecodable(incoming, failure, f"{file_id} record {number}")
+            return self._kept_aside(incoming, failure, source)
         except Exception as error:  # noqa: BLE001 - our fault costs this record alone.
-            incoming = IncomingMessage(caller_id="", bank=bank, dialect=dialect.name, iso8583=raw)
-            return self._unreadable(incoming, error, f"{file_id} record {number}")
-        return Submission(
-            message=message,
-            fields=message_to_json(message),
-            link=clearing_link(bank, dialect.name),
-            traces=trace_hashes(message, dialect.links),
-            age_days=days_old(message, now),
-            surviving=dialect.links,
-        )
+            return self._kept_aside(incoming, _our_fault(incoming, error, source), source)
+        return replace(message, content=claim_digest(message))
 
-    def read_stored(self, fields: bytes | str, snapshot: Snapshot, now: datetime) -> Submission:
-        """Build the submission of a parked message again from its stored fields."""
+    def read_stored(self, fields: bytes | str, snapshot: Snapshot, now: datetime, *, replay: bool = True) -> Submission:
+        """Build a submission from stored fields: of a parked message again, or of a clearing record the first time."""
         message = message_from_json(fields)
         surviving = self.dialects[message.dialect].links if message.dialect else ()
         link = snapshot.links.get((message.bank, message.dialect)) or clearing_link(message.bank, message.dialect)
@@ -128,38 +127,41 @@ class Intake:
             traces=trace_hashes(message, surviving),
             age_days=days_old(message, now),
             surviving=surviving,
-            replay=True,
+            replay=replay,
         )
 
-    def _unreadable(self, incoming: IncomingMessage, error: Exception, source: str) -> Refusal:
-        """Keep a message that the processor itself fails on as it keeps bytes that do not decode; neighbours go on."""
-        _LOG.error("message_not_read", bank=incoming.bank, dialect=incoming.dialect, source=source, **described(error))
-        problem = "the processor failed to read the message; its log says where"
-        failure = DecodeFailure(dialect=incoming.dialect, field="message", position=None, problem=problem)
-        return self._undecodable(incoming, failure, source)
-
     def _undecodable(self, incoming: IncomingMessage, failure: DecodeFailure, source: str) -> Refusal:
-        """Keep where the bytes failed and a keyed digest of them; the same bytes give the same id."""
-        data = incoming.iso8583 + incoming.iso8583_response
-        digest = hmac.digest(self.token_keys[self.active], data, "sha256")
-        named = f"{incoming.bank}\x00{incoming.dialect}\x00{source}\x00".encode() + digest
         return Refusal(
             outcome=Outcome.REJECTED,
             reason=Reason.UNDECODABLE,
             problem=f"{failure}; correct it and send the message again",
-            undecodable=Undecodable(
-                id=hmac.digest(self.token_keys[self.active], named, "sha256")[:16],
-                bank=incoming.bank,
-                dialect=incoming.dialect,
-                source=source,
-                length_bytes=len(data),
-                field=failure.field,
-                position=-1 if failure.position is None else failure.position,
-                problem=failure.problem,
-                digest=digest,
-                key_id=self.active,
-            ),
+            undecodable=self._kept_aside(incoming, failure, source),
         )
+
+    def _kept_aside(self, incoming: IncomingMessage, failure: DecodeFailure, source: str) -> Undecodable:
+        """Return where the bytes failed and a keyed digest of them; the same bytes give the same id."""
+        data = incoming.iso8583 + incoming.iso8583_response
+        digest = hmac.digest(self.token_keys[self.active], data, "sha256")
+        named = f"{incoming.bank}\x00{incoming.dialect}\x00{source}\x00".encode() + digest
+        return Undecodable(
+            id=hmac.digest(self.token_keys[self.active], named, "sha256")[:16],
+            bank=incoming.bank,
+            dialect=incoming.dialect,
+            source=source,
+            length_bytes=len(data),
+            field=failure.field,
+            position=-1 if failure.position is None else failure.position,
+            problem=failure.problem,
+            digest=digest,
+            key_id=self.active,
+        )
+
+
+def _our_fault(incoming: IncomingMessage, error: Exception, source: str) -> DecodeFailure:
+    """Log a message that the processor itself fails on; it is kept as bytes that do not decode, neighbours go on."""
+    _LOG.error("message_not_read", bank=incoming.bank, dialect=incoming.dialect, source=source, **described(error))
+    problem = "the processor failed to read the message; its log says where"
+    return DecodeFailure(dialect=incoming.dialect, field="message", position=None, problem=problem)
 
 
 def _require_card(message: CardMessage, decoded: Decoded, dialect: Dialect) -> None:

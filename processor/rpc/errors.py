@@ -21,7 +21,7 @@ from processor.flow.clearing import ChangedClearingFileError, ClearingInterrupte
 from processor.flow.event_message import EventNotBookedError
 from processor.log import described
 from processor.store.failure import is_retryable
-from processor.wire.ipm import ClearingFileError
+from processor.wire.clearing_file import ClearingFileError
 from settlement.files import FileDiffersError
 
 DOMAIN: Final = "cobrand"
@@ -45,6 +45,7 @@ class ErrorReason(StrEnum):
     PARKED_MESSAGE_NOT_FOUND = "PARKED_MESSAGE_NOT_FOUND"
     PURCHASE_NOT_FOUND = "PURCHASE_NOT_FOUND"
     MESSAGE_NOT_FOUND = "MESSAGE_NOT_FOUND"
+    CLEARING_FILE_NOT_FOUND = "CLEARING_FILE_NOT_FOUND"
     CYCLE_NOT_FOUND = "CYCLE_NOT_FOUND"
     SETTLEMENT_FILE_NOT_FOUND = "SETTLEMENT_FILE_NOT_FOUND"
     REQUEST_ID_REUSED = "REQUEST_ID_REUSED"
@@ -80,6 +81,7 @@ CODES: Final[Mapping[ErrorReason, grpc.StatusCode]] = {
     ErrorReason.PARKED_MESSAGE_NOT_FOUND: grpc.StatusCode.NOT_FOUND,
     ErrorReason.PURCHASE_NOT_FOUND: grpc.StatusCode.NOT_FOUND,
     ErrorReason.MESSAGE_NOT_FOUND: grpc.StatusCode.NOT_FOUND,
+    ErrorReason.CLEARING_FILE_NOT_FOUND: grpc.StatusCode.NOT_FOUND,
     ErrorReason.CYCLE_NOT_FOUND: grpc.StatusCode.NOT_FOUND,
     ErrorReason.SETTLEMENT_FILE_NOT_FOUND: grpc.StatusCode.NOT_FOUND,
     ErrorReason.REQUEST_ID_REUSED: grpc.StatusCode.ALREADY_EXISTS,

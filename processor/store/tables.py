@@ -406,8 +406,38 @@ clearing_file = _table(
     Column("outcomes", JSON, nullable=False),
     _time("received_at"),
     Column("completed_at", DateTime(timezone=True)),
+    Column("decided", Integer, nullable=False),
+    Column("totals", JSON, nullable=False),
+    _binary("staging"),
+    Column("chunks", Integer, nullable=False),
+    Column("decided_chunks", Integer, nullable=False),
+    Column("leased_by", Text),
+    Column("leased_until", DateTime(timezone=True)),
     PrimaryKeyConstraint("bank", "file_id"),
     access=Access.UPDATE,
+)
+Index("clearing_file_waiting", clearing_file.c.received_at, postgresql_where=clearing_file.c.state == "taking")
+
+clearing_chunk = _table(
+    "clearing_chunk",
+    _binary("staging"),
+    Column("number", Integer, nullable=False),
+    _binary("content"),
+    PrimaryKeyConstraint("staging", "number"),
+    access=Access.QUEUE,
+)
+
+clearing_exception = _table(
+    "clearing_exception",
+    _text("bank"),
+    _text("file_id"),
+    Column("number", Integer, nullable=False),
+    _text("place"),
+    Column("outcome", SmallInteger, nullable=False),
+    Column("reason", SmallInteger, nullable=False),
+    _text("problem"),
+    PrimaryKeyConstraint("bank", "file_id", "number"),
+    access=Access.APPEND,
 )
 
 undecodable = _table(

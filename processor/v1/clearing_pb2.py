@@ -22,9 +22,10 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bprocessor/v1/clearing.proto\x12\x0cprocessor.v1\"j\n\x19SubmitClearingFileRequest\x12\x32\n\x06header\x18\x01 \x01(\x0b\x32 .processor.v1.ClearingFileHeaderH\x00\x12\x11\n\x07\x63ontent\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04part\"3\n\x12\x43learingFileHeader\x12\x0c\n\x04\x62\x61nk\x18\x01 \x01(\t\x12\x0f\n\x07\x64ialect\x18\x02 \x01(\t\"\xcd\x01\n\x0c\x43learingFile\x12\x0f\n\x07\x66ile_id\x18\x01 \x01(\t\x12\x0c\n\x04\x62\x61nk\x18\x02 \x01(\t\x12\x0e\n\x06sha256\x18\x03 \x01(\t\x12\x0f\n\x07records\x18\x04 \x01(\x05\x12:\n\x08outcomes\x18\x05 \x03(\x0b\x32(.processor.v1.ClearingFile.OutcomesEntry\x12\x10\n\x08\x63omplete\x18\x06 \x01(\x08\x1a/\n\rOutcomesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x05:\x02\x38\x01\"Y\n\x1aSubmitClearingFileResponse\x12(\n\x04\x66ile\x18\x01 \x01(\x0b\x32\x1a.processor.v1.ClearingFile\x12\x11\n\tduplicate\x18\x02 \x01(\x08\"O\n\x18ListClearingFilesRequest\x12\x0c\n\x04\x62\x61nk\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"_\n\x19ListClearingFilesResponse\x12)\n\x05\x66iles\x18\x01 \x03(\x0b\x32\x1a.processor.v1.ClearingFile\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xe2\x01\n\x0f\x43learingService\x12i\n\x12SubmitClearingFile\x12\'.processor.v1.SubmitClearingFileRequest\x1a(.processor.v1.SubmitClearingFileResponse(\x01\x12\x64\n\x11ListClearingFiles\x12&.processor.v1.ListClearingFilesRequest\x1a\'.processor.v1.ListClearingFilesResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bprocessor/v1/clearing.proto\x12\x0cprocessor.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"j\n\x19SubmitClearingFileRequest\x12\x32\n\x06header\x18\x01 \x01(\x0b\x32 .processor.v1.ClearingFileHeaderH\x00\x12\x11\n\x07\x63ontent\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04part\"3\n\x12\x43learingFileHeader\x12\x0c\n\x04\x62\x61nk\x18\x01 \x01(\t\x12\x0f\n\x07\x64ialect\x18\x02 \x01(\t\"\xb9\x03\n\x0c\x43learingFile\x12\x0f\n\x07\x66ile_id\x18\x01 \x01(\t\x12\x0c\n\x04\x62\x61nk\x18\x02 \x01(\t\x12\x0e\n\x06sha256\x18\x03 \x01(\t\x12\x0f\n\x07records\x18\x04 \x01(\x05\x12:\n\x08outcomes\x18\x05 \x03(\x0b\x32(.processor.v1.ClearingFile.OutcomesEntry\x12\x10\n\x08\x63omplete\x18\x06 \x01(\x08\x12\x0f\n\x07\x64\x65\x63ided\x18\x07 \x01(\x05\x12\x0f\n\x07\x64ialect\x18\x08 \x01(\t\x12\x36\n\x06totals\x18\t \x03(\x0b\x32&.processor.v1.ClearingFile.TotalsEntry\x12/\n\x0breceived_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0c\x63ompleted_at\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a/\n\rOutcomesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x05:\x02\x38\x01\x1a-\n\x0bTotalsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\"Y\n\x1aSubmitClearingFileResponse\x12(\n\x04\x66ile\x18\x01 \x01(\x0b\x32\x1a.processor.v1.ClearingFile\x12\x11\n\tduplicate\x18\x02 \x01(\x08\"7\n\x16GetClearingFileRequest\x12\x0c\n\x04\x62\x61nk\x18\x01 \x01(\t\x12\x0f\n\x07\x66ile_id\x18\x02 \x01(\t\"C\n\x17GetClearingFileResponse\x12(\n\x04\x66ile\x18\x01 \x01(\x0b\x32\x1a.processor.v1.ClearingFile\"O\n\x18ListClearingFilesRequest\x12\x0c\n\x04\x62\x61nk\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"_\n\x19ListClearingFilesResponse\x12)\n\x05\x66iles\x18\x01 \x03(\x0b\x32\x1a.processor.v1.ClearingFile\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"e\n\x1dListClearingExceptionsRequest\x12\x0c\n\x04\x62\x61nk\x18\x01 \x01(\t\x12\x0f\n\x07\x66ile_id\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"d\n\x11\x43learingException\x12\x0e\n\x06number\x18\x01 \x01(\x05\x12\r\n\x05place\x18\x02 \x01(\t\x12\x0f\n\x07outcome\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x0f\n\x07problem\x18\x05 \x01(\t\"n\n\x1eListClearingExceptionsResponse\x12\x33\n\nexceptions\x18\x01 \x03(\x0b\x32\x1f.processor.v1.ClearingException\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xb7\x03\n\x0f\x43learingService\x12i\n\x12SubmitClearingFile\x12\'.processor.v1.SubmitClearingFileRequest\x1a(.processor.v1.SubmitClearingFileResponse(\x01\x12^\n\x0fGetClearingFile\x12$.processor.v1.GetClearingFileRequest\x1a%.processor.v1.GetClearingFileResponse\x12\x64\n\x11ListClearingFiles\x12&.processor.v1.ListClearingFilesRequest\x1a\'.processor.v1.ListClearingFilesResponse\x12s\n\x16ListClearingExceptions\x12+.processor.v1.ListClearingExceptionsRequest\x1a,.processor.v1.ListClearingExceptionsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,20 +34,34 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_CLEARINGFILE_OUTCOMESENTRY']._loaded_options = None
   _globals['_CLEARINGFILE_OUTCOMESENTRY']._serialized_options = b'8\001'
-  _globals['_SUBMITCLEARINGFILEREQUEST']._serialized_start=45
-  _globals['_SUBMITCLEARINGFILEREQUEST']._serialized_end=151
-  _globals['_CLEARINGFILEHEADER']._serialized_start=153
-  _globals['_CLEARINGFILEHEADER']._serialized_end=204
-  _globals['_CLEARINGFILE']._serialized_start=207
-  _globals['_CLEARINGFILE']._serialized_end=412
-  _globals['_CLEARINGFILE_OUTCOMESENTRY']._serialized_start=365
-  _globals['_CLEARINGFILE_OUTCOMESENTRY']._serialized_end=412
-  _globals['_SUBMITCLEARINGFILERESPONSE']._serialized_start=414
-  _globals['_SUBMITCLEARINGFILERESPONSE']._serialized_end=503
-  _globals['_LISTCLEARINGFILESREQUEST']._serialized_start=505
-  _globals['_LISTCLEARINGFILESREQUEST']._serialized_end=584
-  _globals['_LISTCLEARINGFILESRESPONSE']._serialized_start=586
-  _globals['_LISTCLEARINGFILESRESPONSE']._serialized_end=681
-  _globals['_CLEARINGSERVICE']._serialized_start=684
-  _globals['_CLEARINGSERVICE']._serialized_end=910
+  _globals['_CLEARINGFILE_TOTALSENTRY']._loaded_options = None
+  _globals['_CLEARINGFILE_TOTALSENTRY']._serialized_options = b'8\001'
+  _globals['_SUBMITCLEARINGFILEREQUEST']._serialized_start=78
+  _globals['_SUBMITCLEARINGFILEREQUEST']._serialized_end=184
+  _globals['_CLEARINGFILEHEADER']._serialized_start=186
+  _globals['_CLEARINGFILEHEADER']._serialized_end=237
+  _globals['_CLEARINGFILE']._serialized_start=240
+  _globals['_CLEARINGFILE']._serialized_end=681
+  _globals['_CLEARINGFILE_OUTCOMESENTRY']._serialized_start=587
+  _globals['_CLEARINGFILE_OUTCOMESENTRY']._serialized_end=634
+  _globals['_CLEARINGFILE_TOTALSENTRY']._serialized_start=636
+  _globals['_CLEARINGFILE_TOTALSENTRY']._serialized_end=681
+  _globals['_SUBMITCLEARINGFILERESPONSE']._serialized_start=683
+  _globals['_SUBMITCLEARINGFILERESPONSE']._serialized_end=772
+  _globals['_GETCLEARINGFILEREQUEST']._serialized_start=774
+  _globals['_GETCLEARINGFILEREQUEST']._serialized_end=829
+  _globals['_GETCLEARINGFILERESPONSE']._serialized_start=831
+  _globals['_GETCLEARINGFILERESPONSE']._serialized_end=898
+  _globals['_LISTCLEARINGFILESREQUEST']._serialized_start=900
+  _globals['_LISTCLEARINGFILESREQUEST']._serialized_end=979
+  _globals['_LISTCLEARINGFILESRESPONSE']._serialized_start=981
+  _globals['_LISTCLEARINGFILESRESPONSE']._serialized_end=1076
+  _globals['_LISTCLEARINGEXCEPTIONSREQUEST']._serialized_start=1078
+  _globals['_LISTCLEARINGEXCEPTIONSREQUEST']._serialized_end=1179
+  _globals['_CLEARINGEXCEPTION']._serialized_start=1181
+  _globals['_CLEARINGEXCEPTION']._serialized_end=1281
+  _globals['_LISTCLEARINGEXCEPTIONSRESPONSE']._serialized_start=1283
+  _globals['_LISTCLEARINGEXCEPTIONSRESPONSE']._serialized_end=1393
+  _globals['_CLEARINGSERVICE']._serialized_start=1396
+  _globals['_CLEARINGSERVICE']._serialized_end=1835
 # @@protoc_insertion_point(module_scope)

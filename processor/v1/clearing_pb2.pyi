@@ -6,6 +6,7 @@ isort:skip_file
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 import builtins as _builtins
 import sys
@@ -59,7 +60,7 @@ class ClearingFileHeader(_message.Message):
     bank: _builtins.str
     """The bank, as the programme document names it."""
     dialect: _builtins.str
-    """The dialect of the records."""
+    """The dialect of the records, or the layout of a file of lines; empty where the file's beginning is to tell."""
     def __init__(
         self,
         *,
@@ -76,12 +77,32 @@ Global___ClearingFileHeader: _TypeAlias = ClearingFileHeader  # noqa: Y015
 
 @_typing.final
 class ClearingFile(_message.Message):
-    """A clearing file as it was taken."""
+    """A clearing file as it was accepted."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     @_typing.final
     class OutcomesEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.int
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class TotalsEntry(_message.Message):
         DESCRIPTOR: _descriptor.Descriptor
 
         KEY_FIELD_NUMBER: _builtins.int
@@ -106,6 +127,11 @@ class ClearingFile(_message.Message):
     RECORDS_FIELD_NUMBER: _builtins.int
     OUTCOMES_FIELD_NUMBER: _builtins.int
     COMPLETE_FIELD_NUMBER: _builtins.int
+    DECIDED_FIELD_NUMBER: _builtins.int
+    DIALECT_FIELD_NUMBER: _builtins.int
+    TOTALS_FIELD_NUMBER: _builtins.int
+    RECEIVED_AT_FIELD_NUMBER: _builtins.int
+    COMPLETED_AT_FIELD_NUMBER: _builtins.int
     file_id: _builtins.str
     """The file's own id, from its header record."""
     bank: _builtins.str
@@ -116,9 +142,25 @@ class ClearingFile(_message.Message):
     """Records between header and trailer."""
     complete: _builtins.bool
     """True once every record is decided or parked."""
+    decided: _builtins.int
+    """Records that are decided or parked until now, 0 to records."""
+    dialect: _builtins.str
+    """The dialect or layout that it was read with."""
     @_builtins.property
     def outcomes(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
-        """How many records ended with each outcome and reason, for example "ACCEPTED EARNED"."""
+        """How many records ended with each outcome and reason, for example "ACCEPTED EARNED"; as far as they are decided."""
+
+    @_builtins.property
+    def totals(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
+        """The sums that its trailer states, in minor units by ISO 4217 letter code; under "" where it sums all currencies."""
+
+    @_builtins.property
+    def received_at(self) -> _timestamp_pb2.Timestamp:
+        """When it was accepted."""
+
+    @_builtins.property
+    def completed_at(self) -> _timestamp_pb2.Timestamp:
+        """When its last record was decided; absent before that."""
 
     def __init__(
         self,
@@ -129,10 +171,15 @@ class ClearingFile(_message.Message):
         records: _builtins.int = ...,
         outcomes: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
         complete: _builtins.bool = ...,
+        decided: _builtins.int = ...,
+        dialect: _builtins.str = ...,
+        totals: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+        received_at: _timestamp_pb2.Timestamp | None = ...,
+        completed_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["completed_at", b"completed_at", "received_at", b"received_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bank", b"bank", "complete", b"complete", "file_id", b"file_id", "outcomes", b"outcomes", "records", b"records", "sha256", b"sha256"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bank", b"bank", "complete", b"complete", "completed_at", b"completed_at", "decided", b"decided", "dialect", b"dialect", "file_id", b"file_id", "outcomes", b"outcomes", "received_at", b"received_at", "records", b"records", "sha256", b"sha256", "totals", b"totals"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -147,7 +194,7 @@ class SubmitClearingFileResponse(_message.Message):
     FILE_FIELD_NUMBER: _builtins.int
     DUPLICATE_FIELD_NUMBER: _builtins.int
     duplicate: _builtins.bool
-    """True when the same file was taken before, and nothing changed."""
+    """True when the same file was accepted before, and nothing changed."""
     @_builtins.property
     def file(self) -> Global___ClearingFile:
         """The file."""
@@ -165,6 +212,56 @@ class SubmitClearingFileResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SubmitClearingFileResponse: _TypeAlias = SubmitClearingFileResponse  # noqa: Y015
+
+@_typing.final
+class GetClearingFileRequest(_message.Message):
+    """Which file to return."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BANK_FIELD_NUMBER: _builtins.int
+    FILE_ID_FIELD_NUMBER: _builtins.int
+    bank: _builtins.str
+    """The bank, as the programme document names it."""
+    file_id: _builtins.str
+    """The file's own id."""
+    def __init__(
+        self,
+        *,
+        bank: _builtins.str = ...,
+        file_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bank", b"bank", "file_id", b"file_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetClearingFileRequest: _TypeAlias = GetClearingFileRequest  # noqa: Y015
+
+@_typing.final
+class GetClearingFileResponse(_message.Message):
+    """One clearing file."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FILE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def file(self) -> Global___ClearingFile:
+        """The file."""
+
+    def __init__(
+        self,
+        *,
+        file: Global___ClearingFile | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["file", b"file"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["file", b"file"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetClearingFileResponse: _TypeAlias = GetClearingFileResponse  # noqa: Y015
 
 @_typing.final
 class ListClearingFilesRequest(_message.Message):
@@ -223,3 +320,103 @@ class ListClearingFilesResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListClearingFilesResponse: _TypeAlias = ListClearingFilesResponse  # noqa: Y015
+
+@_typing.final
+class ListClearingExceptionsRequest(_message.Message):
+    """Which file's exceptions to list."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BANK_FIELD_NUMBER: _builtins.int
+    FILE_ID_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    bank: _builtins.str
+    """The bank, as the programme document names it."""
+    file_id: _builtins.str
+    """The file's own id."""
+    page_size: _builtins.int
+    """At most this many, 1 to 1000; 0 means 50."""
+    page_token: _builtins.str
+    """Where the last page ended, empty for the first."""
+    def __init__(
+        self,
+        *,
+        bank: _builtins.str = ...,
+        file_id: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bank", b"bank", "file_id", b"file_id", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListClearingExceptionsRequest: _TypeAlias = ListClearingExceptionsRequest  # noqa: Y015
+
+@_typing.final
+class ClearingException(_message.Message):
+    """A record of a clearing file that was parked or refused when it was decided."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NUMBER_FIELD_NUMBER: _builtins.int
+    PLACE_FIELD_NUMBER: _builtins.int
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    PROBLEM_FIELD_NUMBER: _builtins.int
+    number: _builtins.int
+    """The record's number in its file, from 1; in a file of lines its line."""
+    place: _builtins.str
+    """Where it stands, for example "record 3 at byte 412" or "line 3"."""
+    outcome: _builtins.str
+    """What became of it: PARKED or REJECTED."""
+    reason: _builtins.str
+    """Why, as docs/outcomes.md lists reasons."""
+    problem: _builtins.str
+    """What is wrong with it and where in it, where that is known; never its content."""
+    def __init__(
+        self,
+        *,
+        number: _builtins.int = ...,
+        place: _builtins.str = ...,
+        outcome: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        problem: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["number", b"number", "outcome", b"outcome", "place", b"place", "problem", b"problem", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ClearingException: _TypeAlias = ClearingException  # noqa: Y015
+
+@_typing.final
+class ListClearingExceptionsResponse(_message.Message):
+    """One page of a file's exceptions."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXCEPTIONS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Where the next page begins, empty at the end."""
+    @_builtins.property
+    def exceptions(self) -> _containers.RepeatedCompositeFieldContainer[Global___ClearingException]:
+        """The exceptions, in the file's order."""
+
+    def __init__(
+        self,
+        *,
+        exceptions: _abc.Iterable[Global___ClearingException] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["exceptions", b"exceptions", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListClearingExceptionsResponse: _TypeAlias = ListClearingExceptionsResponse  # noqa: Y015

@@ -40,10 +40,20 @@ class ClearingServiceStub:
                 request_serializer=processor_dot_v1_dot_clearing__pb2.SubmitClearingFileRequest.SerializeToString,
                 response_deserializer=processor_dot_v1_dot_clearing__pb2.SubmitClearingFileResponse.FromString,
                 _registered_method=True)
+        self.GetClearingFile = channel.unary_unary(
+                '/processor.v1.ClearingService/GetClearingFile',
+                request_serializer=processor_dot_v1_dot_clearing__pb2.GetClearingFileRequest.SerializeToString,
+                response_deserializer=processor_dot_v1_dot_clearing__pb2.GetClearingFileResponse.FromString,
+                _registered_method=True)
         self.ListClearingFiles = channel.unary_unary(
                 '/processor.v1.ClearingService/ListClearingFiles',
                 request_serializer=processor_dot_v1_dot_clearing__pb2.ListClearingFilesRequest.SerializeToString,
                 response_deserializer=processor_dot_v1_dot_clearing__pb2.ListClearingFilesResponse.FromString,
+                _registered_method=True)
+        self.ListClearingExceptions = channel.unary_unary(
+                '/processor.v1.ClearingService/ListClearingExceptions',
+                request_serializer=processor_dot_v1_dot_clearing__pb2.ListClearingExceptionsRequest.SerializeToString,
+                response_deserializer=processor_dot_v1_dot_clearing__pb2.ListClearingExceptionsResponse.FromString,
                 _registered_method=True)
 
 
@@ -52,17 +62,33 @@ class ClearingServiceServicer:
     """
 
     def SubmitClearingFile(self, request_iterator, context):
-        """Takes one clearing file: a header with the bank and dialect first, then the file's bytes in pieces.
+        """Accepts one clearing file: a header with the bank and format first, then the file's bytes in pieces.
+        The answer comes when the whole file is checked and durable; its records are decided from then on, also if the
+        caller goes away or the service restarts: GetClearingFile says how far they are.
         A file with wrong framing or control totals is refused whole with INVALID_ARGUMENT; a bad record in a sound file is
-        parked and counted; the same file again is answered with the stored counts.
+        parked and listed; the same file again changes nothing and is answered as what it has become.
         A different file under the same file id is refused with ALREADY_EXISTS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetClearingFile(self, request, context):
+        """Returns one clearing file, as far as it is decided; NOT_FOUND where none of that id was accepted.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListClearingFiles(self, request, context):
-        """Lists the clearing files taken from a bank, newest first.
+        """Lists the clearing files accepted from a bank, newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListClearingExceptions(self, request, context):
+        """Lists the records of a file that were parked or refused, in the file's order.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -76,10 +102,20 @@ def add_ClearingServiceServicer_to_server(servicer, server):
                     request_deserializer=processor_dot_v1_dot_clearing__pb2.SubmitClearingFileRequest.FromString,
                     response_serializer=processor_dot_v1_dot_clearing__pb2.SubmitClearingFileResponse.SerializeToString,
             ),
+            'GetClearingFile': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetClearingFile,
+                    request_deserializer=processor_dot_v1_dot_clearing__pb2.GetClearingFileRequest.FromString,
+                    response_serializer=processor_dot_v1_dot_clearing__pb2.GetClearingFileResponse.SerializeToString,
+            ),
             'ListClearingFiles': grpc.unary_unary_rpc_method_handler(
                     servicer.ListClearingFiles,
                     request_deserializer=processor_dot_v1_dot_clearing__pb2.ListClearingFilesRequest.FromString,
                     response_serializer=processor_dot_v1_dot_clearing__pb2.ListClearingFilesResponse.SerializeToString,
+            ),
+            'ListClearingExceptions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListClearingExceptions,
+                    request_deserializer=processor_dot_v1_dot_clearing__pb2.ListClearingExceptionsRequest.FromString,
+                    response_serializer=processor_dot_v1_dot_clearing__pb2.ListClearingExceptionsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -121,6 +157,33 @@ class ClearingService:
             _registered_method=True)
 
     @staticmethod
+    def GetClearingFile(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/processor.v1.ClearingService/GetClearingFile',
+            processor_dot_v1_dot_clearing__pb2.GetClearingFileRequest.SerializeToString,
+            processor_dot_v1_dot_clearing__pb2.GetClearingFileResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def ListClearingFiles(request,
             target,
             options=(),
@@ -137,6 +200,33 @@ class ClearingService:
             '/processor.v1.ClearingService/ListClearingFiles',
             processor_dot_v1_dot_clearing__pb2.ListClearingFilesRequest.SerializeToString,
             processor_dot_v1_dot_clearing__pb2.ListClearingFilesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListClearingExceptions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/processor.v1.ClearingService/ListClearingExceptions',
+            processor_dot_v1_dot_clearing__pb2.ListClearingExceptionsRequest.SerializeToString,
+            processor_dot_v1_dot_clearing__pb2.ListClearingExceptionsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -34,13 +34,19 @@ class ClearingServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ClearingServiceAsyncStub: ...
     SubmitClearingFile: _grpc.StreamUnaryMultiCallable[_clearing_pb2.SubmitClearingFileRequest, _clearing_pb2.SubmitClearingFileResponse]
-    """Takes one clearing file: a header with the bank and dialect first, then the file's bytes in pieces.
+    """Accepts one clearing file: a header with the bank and format first, then the file's bytes in pieces.
+    The answer comes when the whole file is checked and durable; its records are decided from then on, also if the
+    caller goes away or the service restarts: GetClearingFile says how far they are.
     A file with wrong framing or control totals is refused whole with INVALID_ARGUMENT; a bad record in a sound file is
-    parked and counted; the same file again is answered with the stored counts.
+    parked and listed; the same file again changes nothing and is answered as what it has become.
     A different file under the same file id is refused with ALREADY_EXISTS.
     """
+    GetClearingFile: _grpc.UnaryUnaryMultiCallable[_clearing_pb2.GetClearingFileRequest, _clearing_pb2.GetClearingFileResponse]
+    """Returns one clearing file, as far as it is decided; NOT_FOUND where none of that id was accepted."""
     ListClearingFiles: _grpc.UnaryUnaryMultiCallable[_clearing_pb2.ListClearingFilesRequest, _clearing_pb2.ListClearingFilesResponse]
-    """Lists the clearing files taken from a bank, newest first."""
+    """Lists the clearing files accepted from a bank, newest first."""
+    ListClearingExceptions: _grpc.UnaryUnaryMultiCallable[_clearing_pb2.ListClearingExceptionsRequest, _clearing_pb2.ListClearingExceptionsResponse]
+    """Lists the records of a file that were parked or refused, in the file's order."""
 
 @_typing.type_check_only
 class ClearingServiceAsyncStub(ClearingServiceStub):
@@ -48,13 +54,19 @@ class ClearingServiceAsyncStub(ClearingServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     SubmitClearingFile: _aio.StreamUnaryMultiCallable[_clearing_pb2.SubmitClearingFileRequest, _clearing_pb2.SubmitClearingFileResponse]  # type: ignore[assignment]
-    """Takes one clearing file: a header with the bank and dialect first, then the file's bytes in pieces.
+    """Accepts one clearing file: a header with the bank and format first, then the file's bytes in pieces.
+    The answer comes when the whole file is checked and durable; its records are decided from then on, also if the
+    caller goes away or the service restarts: GetClearingFile says how far they are.
     A file with wrong framing or control totals is refused whole with INVALID_ARGUMENT; a bad record in a sound file is
-    parked and counted; the same file again is answered with the stored counts.
+    parked and listed; the same file again changes nothing and is answered as what it has become.
     A different file under the same file id is refused with ALREADY_EXISTS.
     """
+    GetClearingFile: _aio.UnaryUnaryMultiCallable[_clearing_pb2.GetClearingFileRequest, _clearing_pb2.GetClearingFileResponse]  # type: ignore[assignment]
+    """Returns one clearing file, as far as it is decided; NOT_FOUND where none of that id was accepted."""
     ListClearingFiles: _aio.UnaryUnaryMultiCallable[_clearing_pb2.ListClearingFilesRequest, _clearing_pb2.ListClearingFilesResponse]  # type: ignore[assignment]
-    """Lists the clearing files taken from a bank, newest first."""
+    """Lists the clearing files accepted from a bank, newest first."""
+    ListClearingExceptions: _aio.UnaryUnaryMultiCallable[_clearing_pb2.ListClearingExceptionsRequest, _clearing_pb2.ListClearingExceptionsResponse]  # type: ignore[assignment]
+    """Lists the records of a file that were parked or refused, in the file's order."""
 
 class ClearingServiceServicer(metaclass=_abc_1.ABCMeta):
     """Takes clearing files from a bank's clearing desk."""
@@ -65,11 +77,21 @@ class ClearingServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_clearing_pb2.SubmitClearingFileRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_clearing_pb2.SubmitClearingFileResponse, _abc.Awaitable[_clearing_pb2.SubmitClearingFileResponse]]:
-        """Takes one clearing file: a header with the bank and dialect first, then the file's bytes in pieces.
+        """Accepts one clearing file: a header with the bank and format first, then the file's bytes in pieces.
+        The answer comes when the whole file is checked and durable; its records are decided from then on, also if the
+        caller goes away or the service restarts: GetClearingFile says how far they are.
         A file with wrong framing or control totals is refused whole with INVALID_ARGUMENT; a bad record in a sound file is
-        parked and counted; the same file again is answered with the stored counts.
+        parked and listed; the same file again changes nothing and is answered as what it has become.
         A different file under the same file id is refused with ALREADY_EXISTS.
         """
+
+    @_abc_1.abstractmethod
+    def GetClearingFile(
+        self,
+        request: _clearing_pb2.GetClearingFileRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_clearing_pb2.GetClearingFileResponse, _abc.Awaitable[_clearing_pb2.GetClearingFileResponse]]:
+        """Returns one clearing file, as far as it is decided; NOT_FOUND where none of that id was accepted."""
 
     @_abc_1.abstractmethod
     def ListClearingFiles(
@@ -77,6 +99,14 @@ class ClearingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _clearing_pb2.ListClearingFilesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_clearing_pb2.ListClearingFilesResponse, _abc.Awaitable[_clearing_pb2.ListClearingFilesResponse]]:
-        """Lists the clearing files taken from a bank, newest first."""
+        """Lists the clearing files accepted from a bank, newest first."""
+
+    @_abc_1.abstractmethod
+    def ListClearingExceptions(
+        self,
+        request: _clearing_pb2.ListClearingExceptionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_clearing_pb2.ListClearingExceptionsResponse, _abc.Awaitable[_clearing_pb2.ListClearingExceptionsResponse]]:
+        """Lists the records of a file that were parked or refused, in the file's order."""
 
 def add_ClearingServiceServicer_to_server(servicer: ClearingServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

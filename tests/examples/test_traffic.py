@@ -21,7 +21,8 @@ from processor.core.lifecycle import Effect, effect_of
 from processor.core.merchant_match import match_merchant
 from processor.core.message import MessageKind
 from processor.core.programme import Enrolment, FinancialMeaning
-from processor.wire.ipm import PROBE_BYTES, check_clearing_file, looks_blocked
+from processor.wire.ipm import PROBE_BYTES, looks_blocked
+from processor.wire.ipm_file import check_clearing_file
 from tests.examples.conftest import NOW, TODAY, TOKENISER, Understood, understand, understood
 
 DAYS = [date(2024, 2, 29), date(2025, 1, 1), date(2025, 3, 31), date(2026, 11, 22)]
@@ -167,7 +168,7 @@ def test_every_clearing_file_passes_its_controls(files: TrafficFiles) -> None:
                 assert looks_blocked(source.read(PROBE_BYTES))
                 source.seek(0)
                 summary = check_clearing_file(source, dialects()[CLEARING_DIALECT], blocked=True)
-            presentments += summary.presentments
+            presentments += summary.records
             file_ids.add(summary.file_id)
 
     assert files.presented.total() == presentments

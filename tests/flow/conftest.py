@@ -1,8 +1,10 @@
 """A running pipeline without a network: the example programme applied, and a decider on a real database."""
 
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
@@ -10,11 +12,14 @@ import schemas
 from processor.core.programme import Programme
 from processor.flow.address_book import AddressBook
 from processor.flow.batch import BatchDecider
+from processor.flow.clearing import AcceptedClearingFile, accept_clearing_file
+from processor.flow.clearing_run import ClearingRun
 from processor.flow.intake import Intake
 from processor.flow.programmes import Applied, apply_programme
 from processor.flow.snapshot import Snapshots
 from processor.flow.submission import Answer, IncomingMessage
 from processor.flow.worker import Worker
+from processor.store.clearing import TAKEN, find_file
 from processor.wire.dialect import Dialect, parse_dialect
 from processor.wire.encode import encode_message
 from tests.conftest import Database
@@ -120,3 +125,19 @@ def iso87(
     }
     raw = encode_message(DIALECTS[dialect], mti, {name: value for name, value in values.items() if value})
     return IncomingMessage(caller_id=caller_id, bank=bank, dialect=dialect, iso8583=raw)
+
+
+def take_clearing_file(
+    source: BinaryIO, *, bank: str, dialect_name: str, intake: Intake, decider: BatchDecider
+) -> AcceptedClearingFile:
+    """Accept a clearing file, and decide what waits until it is taken."""
+    accepted = accept_clearing_file(source, bank=bank, format_name=dialect_name, intake=intake, decider=decider)
+    run = ClearingRun(decider=decider, intake=intake, worker=f"test {id(decider)}")
+    while accepted.row.state != TAKEN:
+        if run.run_next() is None:
+            time.sleep(0.02)
+        with decider.engine.connect() as connection:
+            row = find_file(connection, bank, accepted.row.file_id)
+        assert row is not None
+        accepted = replace(accepted, row=row)
+    return accepted

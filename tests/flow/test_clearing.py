@@ -1,8 +1,10 @@
 """Clearing files: taken once and whole, refused whole, and the same in the end after any interruption."""
 
 import io
+import tracemalloc
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import Any, Final
 
 import pytest
@@ -11,20 +13,23 @@ import structlog
 from processor.core.message import CardMessage
 from processor.flow import batch, clearing, intake
 from processor.flow.clearing import (
+    AcceptedClearingFile,
     ChangedClearingFileError,
     ClearingInterruptedError,
-    TakenClearingFile,
     UnknownClearingLinkError,
-    take_clearing_file,
+    accept_clearing_file,
 )
+from processor.flow.clearing_run import LEASE_S, ClearingRun, wall_clock
+from processor.flow.pace import Pace
 from processor.flow.submission import IncomingMessage
 from processor.store.card_side import write_batch
 from processor.store.embedded import create_database, drop_database
 from processor.store.engine import connect
 from processor.wire.card_message import to_card_message
+from processor.wire.clearing_file import ClearingFileError
 from processor.wire.decode import Decoded
 from processor.wire.encode import encode_message
-from processor.wire.ipm import ClearingFileError, write_records
+from processor.wire.ipm import write_records
 from tests.conftest import Database
 from tests.flow.audit import (
     assert_books_agree,
@@ -36,11 +41,21 @@ from tests.flow.audit import (
     rows,
     totals,
 )
-from tests.flow.conftest import DIALECTS, Pipeline, apply_skyways, iso87, make_pipeline
+from tests.flow.conftest import DIALECTS, Pipeline, apply_skyways, iso87, make_pipeline, take_clearing_file
 
 CLEARING: Final = DIALECTS["ipm93-ebcdic"]
 CARDS: Final = ("4000000000000002", "4000000000000010", "4000000000000028", "4000000000000036", "4000000000000044")
-FACTS: Final = ("message", "decision", "award", "posting", "purchase", "undecodable", "clearing_file")
+FACTS: Final = (
+    "message",
+    "decision",
+    "award",
+    "posting",
+    "purchase",
+    "undecodable",
+    "clearing_file",
+    "clearing_chunk",
+    "clearing_exception",
+)
 
 
 @pytest.fixture(autouse=True)
@@ -98,8 +113,8 @@ def file_of(
     return write_records([header, *records, trailer], blocked=blocked)
 
 
-def take(pipeline: Pipeline, content: bytes, bank: str = "alpha") -> TakenClearingFile:
-    """Hand in one clearing file."""
+def take(pipeline: Pipeline, content: bytes, bank: str = "alpha") -> AcceptedClearingFile:
+    """Hand in one clearing file, and decide it."""
     return take_clearing_file(
         io.BytesIO(content), bank=bank, dialect_name="ipm93-ebcdic", intake=pipeline.intake, decider=pipeline.decider
     )
@@ -221,31 +236,77 @@ def test_a_link_that_does_not_clear_is_refused(pipeline: Pipeline) -> None:
         ("alpha", "iso87-ascii", "ipm93-ebcdic"),
     ):
         with pytest.raises(UnknownClearingLinkError, match=known):
-            take_clearing_file(
-                source, bank=bank, dialect_name=dialect, intake=pipeline.intake, decider=pipeline.decider
+            accept_clearing_file(
+                source, bank=bank, format_name=dialect, intake=pipeline.intake, decider=pipeline.decider
             )
     assert NOTHING == facts(pipeline.database)
 
 
 def test_a_bad_record_is_kept_aside_and_its_neighbours_are_taken(pipeline: Pipeline) -> None:
-    """A record that does not decode, and one that is no presentment, are listed by file and number and counted."""
+    """A record that does not decode, and one without a card, are listed by number and place and counted."""
     letter = presentment(2).replace("10000".encode("cp500"), "1000A".encode("cp500"))
-    fee = encode_message(CLEARING, "1740", {"function_code": "700", "amount": "10000", "currency": "978"})
     no_card = presentment(4, pan="")
-    content = file_of(presentment(1), letter, fee, no_card, presentment(5))
+    content = file_of(presentment(1), letter, no_card, presentment(5))
 
     taken = take(pipeline, content)
 
-    assert {"ACCEPTED EARNED": 2, "PARKED UNDECODABLE": 3} == taken.row.outcomes
+    assert {"ACCEPTED EARNED": 2, "PARKED UNDECODABLE": 2} == taken.row.outcomes
     kept = rows(pipeline.database, "SELECT source, field, bank, dialect FROM undecodable ORDER BY source")
     assert [
         ("FILE-1 record 3", "4 amount", "alpha", "ipm93-ebcdic"),
-        ("FILE-1 record 4", "12 local_date_time", "alpha", "ipm93-ebcdic"),
-        ("FILE-1 record 5", "2 pan", "alpha", "ipm93-ebcdic"),
+        ("FILE-1 record 4", "2 pan", "alpha", "ipm93-ebcdic"),
     ] == kept
+    listed = rows(pipeline.database, "SELECT number, place, reason, problem FROM clearing_exception ORDER BY number")
+    assert [(3, 60), (4, 60)] == [(number, reason) for number, _, reason, _ in listed]
+    assert "4 amount" in listed[0][3]
+    assert listed[1][1].startswith("record 4 at byte ")
     assert (0, 150) == totals(pipeline.database)
     assert take(pipeline, content).duplicate
-    assert 3 == count(pipeline.database, "undecodable")
+    assert 2 == count(pipeline.database, "undecodable")
+    assert_books_agree(pipeline)
+
+
+def stage(mti: str, number: int, function_code: str, amount: int, **fields: str) -> bytes:
+    """Build another record of the purchase that a presentment of this number cleared."""
+    values = {
+        "pan": CARDS[0],
+        "processing_code": "000000",
+        "amount": str(amount),
+        "local_date_time": f"2611191{int(function_code) % 10}3000",
+        "function_code": function_code,
+        "acquirer_reference": f"7123456632300000{number:07d}",
+        "acquirer": "12345678",
+        "acceptor": "NOBODY000000001",
+        "currency": "978",
+        **fields,
+    }
+    return encode_message(CLEARING, mti, {name: value for name, value in values.items() if value})
+
+
+def test_a_banks_outgoing_file_tells_its_disputes(pipeline: Pipeline) -> None:
+    """Chargebacks, second presentments, arbitration and their reversals take back and give again; fees earn nothing."""
+    take(pipeline, file_of(*[presentment(number) for number in range(1, 5)]))
+    assert (0, 4 * 75) == totals(pipeline.database)
+    disputes = [
+        stage("1442", 1, "450", 10_000),
+        stage("1442", 2, "453", 4_000),
+        stage("1442", 3, "450", 10_000),
+        stage("1240", 3, "205", 10_000),
+        stage("1442", 4, "450", 10_000),
+        stage("1442", 4, "450", 10_000, presentment_reversal="R"),
+        stage("1740", 1, "700", 500),
+        encode_message(CLEARING, "1644", {"function_code": "603", "amount": "0"}),
+    ]
+    amount = 10_000 + 4_000 + 10_000 + 10_000 + 10_000 + 10_000 + 500
+
+    taken = take(pipeline, file_of(*disputes, file_id="OUT-1", total=amount))
+
+    assert len(disputes) == sum(taken.row.outcomes.values())
+    assert 0 == count(pipeline.database, "clearing_exception")
+    assert (0, 0 + 45 + 75 + 75) == totals(pipeline.database)
+    second = take(pipeline, file_of(stage("1442", 3, "451", 10_000), file_id="OUT-2", total=10_000))
+    assert {"ACCEPTED TAKEN_BACK": 1} == second.row.outcomes
+    assert (0, 0 + 45 + 0 + 75) == totals(pipeline.database)
     assert_books_agree(pipeline)
 
 
@@ -262,23 +323,123 @@ def test_an_interrupted_file_ends_like_an_undisturbed_one(
     monkeypatch: pytest.MonkeyPatch,
     batches: int,
 ) -> None:
-    """Where the database goes after some batches, the desk is told to hand the file in again, and then all is there."""
-    monkeypatch.setattr(clearing, "RECORDS_IN_A_BATCH", 4)
+    """Where the database goes after some chunks, another worker goes on behind the last one, and then all is there."""
+    monkeypatch.setattr(clearing, "RECORDS_IN_A_CHUNK", 4)
+    accepted = accept(pipeline, _big_file())
     written: list[int] = []
     with monkeypatch.context() as broken:
         broken.setattr(batch, "write_batch", lambda *arguments: _lose_after(written, batches, *arguments))
-        with pytest.raises(ClearingInterruptedError, match="FILE-1"):
-            take(pipeline, _big_file())
-    assert [("taking",)] == rows(pipeline.database, "SELECT state FROM clearing_file")
+        with pytest.raises(ClearingInterruptedError):
+            run(pipeline, "first").run_next()
+    assert [("taking", batches, 3)] == rows(
+        pipeline.database, "SELECT state, decided_chunks, chunks FROM clearing_file"
+    )
     with pytest.raises(ChangedClearingFileError):
-        take(pipeline, file_of(presentment(1)))
+        accept(pipeline, file_of(presentment(1)))
+    assert accept(pipeline, _big_file()).duplicate
+    assert run(pipeline, "second").run_next() is None, "the first worker may come back until its lease ends"
 
-    taken = take(pipeline, _big_file())
+    later = run(pipeline, "second")
+    later.clock = lambda: wall_clock() + timedelta(seconds=LEASE_S + 1)
+    taken = later.run_next()
 
-    assert (False, "taken", 10) == (taken.duplicate, taken.row.state, sum(taken.row.outcomes.values()))
+    assert taken is not None
+    assert ("taken", 10, 10) == (taken.state, taken.decided, sum(taken.outcomes.values()))
+    assert accepted.row.file_id == taken.file_id
     assert undisturbed == state(pipeline.database)
-    assert take(pipeline, _big_file()).duplicate
     assert_books_agree(pipeline)
+
+
+def test_a_worker_that_is_stopped_leaves_the_rest_to_another(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ends behind the chunk at hand and gives the file back at once."""
+    monkeypatch.setattr(clearing, "RECORDS_IN_A_CHUNK", 4)
+    accept(pipeline, _big_file())
+    asked: list[int] = []
+
+    def stopped() -> bool:
+        asked.append(1)
+        return len(asked) > 1
+
+    left = run(pipeline, "first").run_next(stopped)
+    assert left is not None
+    assert ("taking", 4) == (left.state, left.decided)
+    assert "taken" == _run_all(pipeline, "second")
+    assert (0, 9 * 75) == totals(pipeline.database)
+
+
+def accept(pipeline: Pipeline, content: bytes) -> AcceptedClearingFile:
+    """Hand in one clearing file, and let it wait."""
+    return accept_clearing_file(
+        io.BytesIO(content),
+        bank="alpha",
+        format_name="ipm93-ebcdic",
+        intake=pipeline.intake,
+        decider=pipeline.decider,
+    )
+
+
+def run(pipeline: Pipeline, worker: str) -> ClearingRun:
+    """Return what decides files as one worker."""
+    return ClearingRun(decider=pipeline.decider, intake=pipeline.intake, worker=worker)
+
+
+def _run_all(pipeline: Pipeline, worker: str) -> str:
+    row = run(pipeline, worker).run_next()
+    assert row is not None
+    return row.state
+
+
+def test_streams_are_answered_between_the_chunks_of_a_file(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work that can wait rests after each chunk in which messages came, several times as long as the chunk took."""
+    monkeypatch.setattr(clearing, "RECORDS_IN_A_CHUNK", 2)
+    accept(pipeline, _big_file())
+    rested: list[float] = []
+    ticks = iter(range(1000))
+    seen = iter([0, 5, 5, 5, 5, 9, *[9] * 100])
+    pace = Pace(messages=lambda: next(seen), sleep=rested.append, clock=lambda: float(next(ticks)))
+
+    ClearingRun(decider=pipeline.decider, intake=pipeline.intake, worker="one", pace=pace).run_next()
+
+    assert [2.0, 2.0] == rested, "three times a second is over the longest rest"
+
+
+def test_a_large_file_is_read_in_bounded_memory(pipeline: Pipeline) -> None:
+    """Ten thousand records are staged with no more memory at hand than one hundred need."""
+    peaks = []
+    for size in (100, 10_000):
+        source = _Generated(size)
+        tracemalloc.start()
+        accept_clearing_file(
+            source, bank="alpha", format_name="ipm93-ebcdic", intake=pipeline.intake, decider=pipeline.decider
+        )
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    small, large = peaks
+    assert large < small + 6_000_000
+
+
+class _Generated:
+    """A clearing file that is made while it is read."""
+
+    def __init__(self, size: int) -> None:
+        self._pieces = self._made(size)
+
+    def _made(self, size: int) -> Iterator[bytes]:
+        whole = file_of(presentment(1), file_id=f"SIZE-{size}", total=size * 10_000, messages=size + 2, blocked=False)
+        record = presentment(1)
+        length = len(record).to_bytes(4, "big")
+        head, tail = whole.split(length + record, 1)
+        yield head
+        for number in range(size):
+            own = presentment(number)
+            yield len(own).to_bytes(4, "big") + own
+        yield tail
+
+    def read(self, size: int, /) -> bytes:
+        """Return the next piece, however much was asked for."""
+        return next(self._pieces, b"")
 
 
 def _lose_after(written: list[int], batches: int, cursor: Any, *arguments: Any) -> None:
@@ -305,7 +466,7 @@ def undisturbed(administrator_url: str, template_database: str) -> Iterator[dict
 
 def test_a_file_handed_in_twice_at_once_counts_once(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two desks with the same file beside each other end in one effect for each record."""
-    monkeypatch.setattr(clearing, "RECORDS_IN_A_BATCH", 2)
+    monkeypatch.setattr(clearing, "RECORDS_IN_A_CHUNK", 2)
     desks = [make_pipeline(pipeline.database) for _ in range(2)]
 
     with ThreadPoolExecutor(2) as threads:

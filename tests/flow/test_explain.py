@@ -10,14 +10,13 @@ from sqlalchemy import text
 from examples.traffic.clearing import by_bank_and_day, clearing_file
 from examples.traffic.generate import tell
 from processor.core.outcome import Reason
-from processor.flow.clearing import take_clearing_file
 from processor.flow.explain import Explanation, explain_decision
 from processor.flow.explain_sentences import WHY
 from processor.flow.replay import replay
 from processor.flow.submission import Answer, IncomingMessage
 from processor.store.directory import bucket_of
 from tests.conftest import Database
-from tests.flow.conftest import BUCKETS, NOW, SKYWAYS, Pipeline, apply_skyways, iso87, make_pipeline
+from tests.flow.conftest import BUCKETS, NOW, SKYWAYS, Pipeline, apply_skyways, iso87, make_pipeline, take_clearing_file
 
 BLUEFUEL = {"acquirer": "523456", "acceptor": "BLUEFUEL0001", "mcc": "5541"}
 FRESHMART = {"acquirer": "412345", "acceptor": "FRESHMART000101"}

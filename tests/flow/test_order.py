@@ -27,14 +27,23 @@ from examples.traffic.skyways import CLEARING_DIALECT, product_of
 from processor.core.card import Pan
 from processor.core.programme import Enrolment
 from processor.flow.card_file import CardFileIntake, CardFileRecord
-from processor.flow.clearing import take_clearing_file
-from processor.flow.submission import IncomingMessage, Submission
+from processor.flow.submission import IncomingMessage
 from processor.store.embedded import create_database, drop_database
 from processor.store.engine import connect
 from processor.wire.encode import encode_message
 from tests.conftest import Database
 from tests.flow.audit import assert_books_agree, award_sums, balances, count, ledger_sums, purchases, rows
-from tests.flow.conftest import DIALECTS, NOW, SKYWAYS, Pipeline, apply_skyways, iso87, make_pipeline
+from tests.flow.clearing_records import decided_as
+from tests.flow.conftest import (
+    DIALECTS,
+    NOW,
+    SKYWAYS,
+    Pipeline,
+    apply_skyways,
+    iso87,
+    make_pipeline,
+    take_clearing_file,
+)
 
 TODAY: Final = date(2026, 11, 20)
 SEEDS: Final = (1, 2, 3, 5, 8)
@@ -308,7 +317,6 @@ def test_a_knot_unties_alike_from_every_end(fresh: Callable[[], Any], bank: str)
 def _tell_knot(pipeline: Pipeline, bank: str, items: list[IncomingMessage | bytes], *, together: bool) -> None:
     """Tell a knot one by one, or with the messages between two clearing records in one frame."""
     frame: list[IncomingMessage] = []
-    snapshot = pipeline.snapshots.current
     for number, item in enumerate(items):
         if isinstance(item, IncomingMessage):
             frame.append(item)
@@ -316,9 +324,5 @@ def _tell_knot(pipeline: Pipeline, bank: str, items: list[IncomingMessage | byte
             pipeline.send(*frame)
             frame = []
         if isinstance(item, bytes):
-            dialect = DIALECTS[CLEARING_DIALECT]
-            read = pipeline.intake.read_record(
-                item, snapshot, pipeline.now, bank=bank, dialect=dialect, file_id="KNOTS", number=2
-            )
-            assert isinstance(read, Submission)
-            pipeline.decider.decide([read])
+            stored = decided_as(pipeline, item, number=2, file_id="KNOTS", bank=bank)
+            pipeline.decider.decide([stored])

@@ -23,7 +23,6 @@ from processor.core.card import Pan
 from processor.core.message import CardMessage
 from processor.flow import batch, intake, purchase_work
 from processor.flow.card_file import CardFileIntake, CardFileRecord
-from processor.flow.clearing import take_clearing_file
 from processor.flow.explain import explain_decision
 from processor.flow.replay import replay
 from processor.flow.submission import Answer, IncomingMessage
@@ -31,12 +30,13 @@ from processor.log import configure_logging
 from processor.store.card_side import write_batch
 from processor.store.settlement import CycleKey
 from processor.store.tables import metadata
+from processor.wire.clearing_file import ClearingFileError
 from processor.wire.decode import Decoded
 from processor.wire.encode import encode_message
-from processor.wire.ipm import ClearingFileError, write_records
+from processor.wire.ipm import write_records
 from settlement.settle import Settled, parties_of, settle
 from tests.conftest import Database
-from tests.flow.conftest import DIALECTS, NOW, Pipeline, apply_skyways, iso87, make_pipeline
+from tests.flow.conftest import DIALECTS, NOW, Pipeline, apply_skyways, iso87, make_pipeline, take_clearing_file
 
 GOLD: Final = "4000001234567899"
 CLASSIC: Final = "4000019876543218"

@@ -23,7 +23,6 @@ from processor.core.posting import Template
 from processor.core.programme import Programme
 from processor.flow.adjust import Adjusted, Adjustment, adjust
 from processor.flow.card_file import CardFileIntake, CardFileRecord
-from processor.flow.clearing import take_clearing_file
 from processor.flow.submission import IncomingMessage
 from processor.store.embedded import create_database, drop_database
 from processor.store.engine import connect
@@ -32,7 +31,7 @@ from processor.store.verification import SHAPES, snapshot
 from settlement.settle import Settled, parties_of, settle
 from settlement.verification import Checked, Difference, verify
 from tests.conftest import Database
-from tests.flow.conftest import Pipeline, apply_skyways, make_pipeline
+from tests.flow.conftest import Pipeline, apply_skyways, make_pipeline, take_clearing_file
 
 FRIDAY = date(2026, 11, 20)
 MONDAY = date(2026, 11, 23)

@@ -9,6 +9,7 @@ from tests.wire.conftest import DIALECTS, TEXTS
 def test_the_shipped_dialects_compile() -> None:
     """Every file in the folder is a dialect."""
     expected = [
+        "ipm93-ascii",
         "ipm93-ebcdic",
         "iso87-ascii",
         "iso87-bcd",

@@ -8,22 +8,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from processor.wire.clearing_file import ClearingFileError, ClearingSummary
 from processor.wire.decode import decode
 from processor.wire.dialect import Dialect
 from processor.wire.encode import encode_message
 from processor.wire.ipm import (
     BLOCK_BYTES,
     PROBE_BYTES,
-    ClearingFileError,
-    ClearingSummary,
     FramingError,
-    RecordRole,
-    check_clearing_file,
     looks_blocked,
     read_records,
-    record_role,
     write_records,
 )
+from processor.wire.ipm_file import RecordRole, check_clearing_file, record_role
 from tests.wire.conftest import DIALECTS, GOLDEN, presentment
 
 IPM = DIALECTS["ipm93-ebcdic"]
@@ -64,6 +61,12 @@ def _read(data: bytes, *, blocked: bool) -> list[tuple[int, int, bytes]]:
     return list(read_records(io.BytesIO(data), blocked=blocked))
 
 
+def _placed(refusal: ClearingFileError) -> tuple[int, int]:
+    """Return the record's number and the byte's offset that a refusal names."""
+    _, number, _, _, offset = refusal.place.split()
+    return int(number), int(offset)
+
+
 def _refusal(data: bytes, *, blocked: bool = False) -> ClearingFileError:
     with pytest.raises(ClearingFileError) as caught:
         _check(data, blocked=blocked)
@@ -97,7 +100,7 @@ def test_an_independent_reader_reads_the_same(blocked: bool) -> None:
 @pytest.mark.parametrize("blocked", [False, True])
 def test_a_whole_file_is_summed_up(blocked: bool) -> None:
     """The summary counts and adds what the file holds."""
-    expected = ClearingSummary(file_id=FILE_ID, records=42, presentments=40, others=0, broken=0, amount_total=82000)
+    expected = ClearingSummary(file_id=FILE_ID, records=40, broken=0, totals={"": 82000})
 
     assert expected == _check(write_records(_records(40), blocked=blocked), blocked=blocked)
 
@@ -107,16 +110,16 @@ def test_records_of_other_kinds_are_counted_and_added() -> None:
     chargeback = encode_message(IPM, "1442", presentment(function_code="450", amount="700"))
     records = [_header(), *_presentments(1), chargeback, _trailer(4, 800)]
 
-    assert ClearingSummary(file_id=FILE_ID, records=4, presentments=1, others=1, broken=0, amount_total=800) == _check(
+    assert ClearingSummary(file_id=FILE_ID, records=2, broken=0, totals={"": 800}) == _check(
         write_records(records, blocked=False), blocked=False
     )
 
 
 def test_the_role_of_a_record() -> None:
-    """Header, trailer and presentment are told from all else."""
+    """Header and trailer are told from all else."""
     records = [*_records(1), encode_message(IPM, "1740", presentment(function_code="700"))]
 
-    assert [RecordRole.HEADER, RecordRole.PRESENTMENT, RecordRole.TRAILER, RecordRole.OTHER] == [
+    assert [RecordRole.HEADER, RecordRole.RECORD, RecordRole.TRAILER, RecordRole.RECORD] == [
         record_role(decode(IPM, record)) for record in records
     ]
 
@@ -160,8 +163,9 @@ def test_a_cut_file_is_refused(blocked: bool, cut: int) -> None:
 
     refusal = _refusal(data[:-cut] if blocked else data[: -cut - 4], blocked=blocked)
 
-    assert 0 < refusal.record_number <= 42
-    assert 0 < refusal.offset < len(data)
+    number, offset = _placed(refusal)
+    assert 0 < number <= 42
+    assert 0 < offset < len(data)
 
 
 def test_a_length_that_leads_nowhere_is_refused() -> None:
@@ -174,7 +178,7 @@ def test_a_length_that_leads_nowhere_is_refused() -> None:
     refusal = _refusal(bytes(data))
 
     assert isinstance(refusal, FramingError)
-    assert (2, second) == (refusal.record_number, refusal.offset)
+    assert (2, second) == _placed(refusal)
     assert str(refusal).startswith(f"record 2 at byte {second}: ")
 
 
@@ -185,7 +189,7 @@ def test_a_wrong_length_is_refused(shift: int) -> None:
     data = bytearray(write_records(records, blocked=False))
     data[3] += shift
 
-    assert _refusal(bytes(data)).record_number in {1, 2}
+    assert _placed(_refusal(bytes(data)))[0] in {1, 2}
 
 
 def test_a_broken_block_is_refused_with_its_place() -> None:
@@ -196,8 +200,8 @@ def test_a_broken_block_is_refused_with_its_place() -> None:
     refusal = _refusal(bytes(data), blocked=True)
 
     assert isinstance(refusal, FramingError)
-    assert 2 * BLOCK_BYTES - 2 == refusal.offset
-    assert refusal.record_number > 1
+    assert 2 * BLOCK_BYTES - 2 == _placed(refusal)[1]
+    assert _placed(refusal)[0] > 1
 
 
 def test_bytes_after_the_end_mark_are_refused() -> None:
@@ -223,7 +227,7 @@ def test_a_false_control_states_both_values(controls: dict[str, str], stated: in
 
     assert (stated, calculated) == (refusal.stated, refusal.calculated)
     assert f"(stated {stated}, calculated {calculated})" in str(refusal)
-    assert 5 == refusal.record_number
+    assert 5 == _placed(refusal)[0]
 
 
 @pytest.mark.parametrize(
@@ -242,7 +246,7 @@ def test_a_file_in_disorder_is_refused(records: list[bytes], number: int, proble
     """Header first, trailer last, one of each."""
     refusal = _refusal(write_records(records, blocked=False))
 
-    assert number == refusal.record_number
+    assert number == _placed(refusal)[0]
     assert problem in refusal.problem
 
 
@@ -254,7 +258,7 @@ def test_a_broken_record_leaves_the_file_sound() -> None:
 
     summary = _check(write_records([*records, _trailer(5, 100_000)], blocked=False), blocked=False)
 
-    assert (5, 1, 2) == (summary.records, summary.presentments, summary.broken)
+    assert (3, 2) == (summary.records, summary.broken)
     refusal = _refusal(write_records([*records, _trailer(5, 1)], blocked=False))
     assert "the trailer's total is not the sum of the amounts" == refusal.problem
 
@@ -263,7 +267,7 @@ def test_a_header_that_does_not_decode_refuses_the_file() -> None:
     """The refusal names the record and does not show its content."""
     refusal = _refusal(write_records([_header()[:-1], _trailer(2, 0)], blocked=False))
 
-    assert 1 == refusal.record_number
+    assert 1 == _placed(refusal)[0]
     assert "it does not decode" in str(refusal)
 
 
