@@ -58,6 +58,7 @@ from processor.v1 import (
     purchase_pb2_grpc,
     settlement_pb2_grpc,
 )
+from processor.wire.clearing_layout import ClearingLayout, read_layout
 from processor.wire.dialect import Dialect, DialectError, parse_dialect
 
 STATUS_EVERY_S: Final = 5.0
@@ -113,6 +114,19 @@ def known_dialects() -> dict[str, Dialect]:
     except schemas.DialectsFolderError as error:
         raise ConfigurationError(str(error)) from None
     return compile_dialects(texts)
+
+
+def known_layouts() -> dict[str, ClearingLayout]:
+    """Read the layouts of clearing files that ship and the installation's own; raises :class:`ConfigurationError`."""
+    try:
+        texts = schemas.clearing_layouts()
+    except schemas.DialectsFolderError as error:
+        raise ConfigurationError(str(error)) from None
+    found = {name: read_layout(name, text, texts) for name, text in texts.items()}
+    errors = [str(error) for read in found.values() if isinstance(read, tuple) for error in read]
+    if errors:
+        raise ConfigurationError("a clearing layout is not sound: " + "; ".join(errors))
+    return {name: read for name, read in found.items() if isinstance(read, ClearingLayout)}
 
 
 def load_links(settings: Settings, dialects: Mapping[str, Dialect]) -> tuple[TcpLink, ...]:
@@ -173,10 +187,16 @@ def build(settings: Settings, clock: Clock) -> Parts:
         bucket_count = load_bucket_count(connection)
         snapshots.refresh(connection)
     dialects = known_dialects()
+    layouts = known_layouts()
     links = load_links(settings, dialects)
 
     def intake() -> Intake:
-        return Intake(dialects=dialects, token_keys=settings.token_keys, active=settings.active_token_key)
+        return Intake(
+            dialects=dialects,
+            token_keys=settings.token_keys,
+            active=settings.active_token_key,
+            layouts=layouts,
+        )
 
     def decider() -> BatchDecider:
         return BatchDecider(

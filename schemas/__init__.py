@@ -40,6 +40,25 @@ def iso8583_dialects() -> dict[str, str]:
     return shipped | dialects_of(Path(own), shipped) if own else shipped
 
 
+def clearing_layouts() -> dict[str, str]:
+    """Return the text of every layout of clearing files of lines by its name.
+
+    Those that ship come first, then those in the folder ``clearing`` of the installation's own dialects, where it has
+    one.
+    Raises :class:`DialectsFolderError`.
+    """
+    folder = resources.files(__name__) / "clearing"
+    shipped = {
+        entry.name.removesuffix(_SUFFIX): entry.read_text(encoding="utf-8")
+        for entry in sorted(folder.iterdir(), key=lambda entry: entry.name)
+        if entry.name.endswith(_SUFFIX)
+    }
+    own = os.environ.get(DIALECTS_FOLDER)
+    if own and (Path(own) / "clearing").is_dir():
+        return shipped | dialects_of(Path(own) / "clearing", shipped)
+    return shipped
+
+
 def dialects_of(folder: Path, shipped: dict[str, str]) -> dict[str, str]:
     """Return the text of every dialect in a folder by its name; none may have the name of a shipped one.
 

@@ -171,6 +171,6 @@ def _require_bank(bank: str, snapshot: Snapshot) -> None:
 
 def _open(source: ClearingSource, format_name: str, intake: Intake) -> ClearingReading:
     try:
-        return open_reading(source, format_name, intake.dialects)
+        return open_reading(source, format_name, intake.dialects, intake.layouts)
     except UnknownFormatError as error:
         raise UnknownClearingLinkError(str(error)) from None

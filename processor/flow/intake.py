@@ -20,6 +20,7 @@ from processor.flow.submission import IncomingMessage, Refusal, Submission, Unde
 from processor.log import described
 from processor.wire.card_message import days_old, to_card_message
 from processor.wire.clearing_file import ClearingRecord, claim_digest
+from processor.wire.clearing_layout import ClearingLayout
 from processor.wire.decode import MAXIMUM_MESSAGE_BYTES, Decoded, DecodeFailure, decode, merge_response
 from processor.wire.dialect import Dialect
 from processor.wire.message_kind import books_nothing
@@ -42,6 +43,7 @@ class Intake:
     dialects: Mapping[str, Dialect]
     token_keys: Mapping[str, bytes] = field(repr=False)
     active: str
+    layouts: Mapping[str, ClearingLayout] = field(default_factory=dict)
     _tokeniser: Tokeniser | None = field(default=None, repr=False)
     _version: int = -2
 

@@ -7,7 +7,9 @@ It never guesses between two formats that would both do.
 from collections.abc import Mapping
 from typing import Final
 
+from processor.wire.clearing_csv import CsvReading, begins_with
 from processor.wire.clearing_file import ClearingFileError, ClearingReading, ClearingSource
+from processor.wire.clearing_layout import ClearingLayout
 from processor.wire.dialect import Dialect
 from processor.wire.ipm import PROBE_BYTES, looks_blocked
 from processor.wire.ipm_file import IpmReading
@@ -20,22 +22,30 @@ class UnknownFormatError(ValueError):
     """The format that was named is not one of clearing files; the text says which are."""
 
 
-def clearing_formats(dialects: Mapping[str, Dialect]) -> list[str]:
+LINE_DIALECT: Final = "ipm93-ascii"
+"""The dialect whose field names and identity the lines of an extract have."""
+
+
+def clearing_formats(dialects: Mapping[str, Dialect], layouts: Mapping[str, ClearingLayout]) -> list[str]:
     """Return the names of every format of clearing files."""
-    return sorted(name for name, dialect in dialects.items() if _is_ipm(dialect))
+    return sorted([*layouts, *(name for name, dialect in dialects.items() if _is_ipm(dialect))])
 
 
-def open_reading(source: ClearingSource, name: str, dialects: Mapping[str, Dialect]) -> ClearingReading:
+def open_reading(
+    source: ClearingSource, name: str, dialects: Mapping[str, Dialect], layouts: Mapping[str, ClearingLayout]
+) -> ClearingReading:
     """Return the reading of a file in the format of that name, or in the one it is recognised by where ``name`` is "".
 
     Raises :class:`UnknownFormatError` for another name, :class:`ClearingFileError` where no format is recognised.
     """
-    known = clearing_formats(dialects)
+    known = clearing_formats(dialects, layouts)
     if name and name not in known:
         raise UnknownFormatError(f"{name!r} is no format of clearing files; use one of {', '.join(known)}")
     begun = _beginning(source)
-    dialect = dialects[name or _recognised(begun, dialects, known)]
-    return IpmReading(Rewound(begun, source), dialect, blocked=looks_blocked(begun))
+    found = name or _recognised(begun, dialects, layouts)
+    if found in layouts:
+        return CsvReading(Rewound(begun, source), layouts[found], dialects[LINE_DIALECT])
+    return IpmReading(Rewound(begun, source), dialects[found], blocked=looks_blocked(begun))
 
 
 class Rewound:
@@ -63,15 +73,22 @@ def _beginning(source: ClearingSource) -> bytes:
     return begun
 
 
-def _recognised(begun: bytes, dialects: Mapping[str, Dialect], known: list[str]) -> str:
-    """Return the one format whose first record may begin like this."""
+def _recognised(begun: bytes, dialects: Mapping[str, Dialect], layouts: Mapping[str, ClearingLayout]) -> str:
+    """Return the one format whose first record or line may begin like this."""
+    known = clearing_formats(dialects, layouts)
     found = [
-        name for name in known if begun[_LENGTH_BYTES:][: dialects[name].message_type_length] == _header(dialects[name])
+        name
+        for name in known
+        if (begins_with(begun, layouts[name]) if name in layouts else _begins_record(begun, dialects[name]))
     ]
     if len(found) == 1:
         return found[0]
     what = f"it may be {' or '.join(found)}" if found else "it begins like no format of clearing files"
     raise ClearingFileError(f"{what}; name one of {', '.join(known)}", place="record 1 at byte 0")
+
+
+def _begins_record(begun: bytes, dialect: Dialect) -> bool:
+    return begun[_LENGTH_BYTES:][: dialect.message_type_length] == _header(dialect)
 
 
 def _header(dialect: Dialect) -> bytes:

@@ -22,6 +22,7 @@ from processor.flow.worker import Worker
 from processor.store.clearing import TAKEN, find_file
 from processor.wire.dialect import Dialect, parse_dialect
 from processor.wire.encode import encode_message
+from processor.wiring import known_layouts
 from tests.conftest import Database
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
@@ -75,7 +76,7 @@ def make_pipeline(database: Database) -> Pipeline:
     snapshots = Snapshots()
     with database.service.connect() as connection:
         snapshots.refresh(connection)
-    intake = Intake(dialects=DIALECTS, token_keys=TOKEN_KEYS, active="k1")
+    intake = Intake(dialects=DIALECTS, token_keys=TOKEN_KEYS, active="k1", layouts=known_layouts())
     holder: list[Pipeline] = []
     decider = BatchDecider(
         engine=database.service,

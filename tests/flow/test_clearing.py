@@ -5,6 +5,7 @@ import tracemalloc
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -307,6 +308,37 @@ def test_a_banks_outgoing_file_tells_its_disputes(pipeline: Pipeline) -> None:
     second = take(pipeline, file_of(stage("1442", 3, "451", 10_000), file_id="OUT-2", total=10_000))
     assert {"ACCEPTED TAKEN_BACK": 1} == second.row.outcomes
     assert (0, 0 + 45 + 0 + 75) == totals(pipeline.database)
+    assert_books_agree(pipeline)
+
+
+EXAMPLES: Final = Path(__file__).parents[2] / "examples" / "skyways"
+
+
+def test_extracts_of_lines_end_like_records(pipeline: Pipeline) -> None:
+    """A posting extract earns and takes back, a dispute extract charges back; told again by IPM it is one message."""
+
+    def take_lines(name: str) -> AcceptedClearingFile:
+        with (EXAMPLES / name).open("rb") as source:
+            return take_clearing_file(
+                source, bank="alpha", dialect_name="", intake=pipeline.intake, decider=pipeline.decider
+            )
+
+    taken = take_lines("posting-extract.csv")
+    assert {"ACCEPTED EARNED": 2, "ACCEPTED TAKEN_BACK": 1, "ACCEPTED EXCLUDED": 1} == taken.row.outcomes
+    assert {"EUR": 170_00, "USD": 40_00} == taken.row.totals
+    earned = totals(pipeline.database)
+    assert take_lines("posting-extract.csv").duplicate
+    same = presentment(1, acquirer_reference="71234566323000000000001")
+    other = presentment(1, acquirer_reference="71234566323000000000002")
+    again = take(pipeline, file_of(same, other, file_id="IPM-1"))
+    assert {"DUPLICATE EARNED": 1, "REJECTED IDENTITY_CONFLICT": 1} == again.row.outcomes, (
+        "40.00 USD are not 100.00 EUR"
+    )
+    assert earned == totals(pipeline.database)
+    disputed = take_lines("dispute-extract.csv")
+    assert 3 == sum(disputed.row.outcomes.values())
+    (pending, available) = totals(pipeline.database)
+    assert (0, earned[1] - 30) == (pending, available), "40.00 of 100.00 are in dispute in the end"
     assert_books_agree(pipeline)
 
 
