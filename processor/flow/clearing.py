@@ -115,7 +115,7 @@ class _Staging:
         pace.begin()
         while chunk := list(islice(records, RECORDS_IN_A_CHUNK)):
             if stages is None:
-                stages = find_file(self.connection, self.bank, reading.file_id) is None
+                stages = self._is_new(reading.file_id)
             if stages:
                 stage_chunk(self.connection, staging, chunks, pack_chunk(list(self._read(chunk, reading))))
             chunks += 1
@@ -137,6 +137,13 @@ class _Staging:
             received_at=self.decider.clock(),
         )
         return self._commit(row)
+
+    def _is_new(self, file_id: str) -> bool:
+        """Tell whether a file must be staged; one that need not leaves no transaction idle, which the server ends."""
+        new = find_file(self.connection, self.bank, file_id) is None
+        if not new:
+            self.connection.rollback()
+        return new
 
     def _read(self, chunk: list[ClearingRecord], reading: ClearingReading) -> Iterator[StagedRecord]:
         now = self.decider.clock()

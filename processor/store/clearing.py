@@ -68,12 +68,13 @@ LIST: Final = text(
     "SELECT * FROM clearing_file WHERE bank = :bank AND (received_at, file_id) < (:before, :before_id)"
     " ORDER BY received_at DESC, file_id DESC LIMIT :limit"
 )
-# Lease the file that has waited longest among those that nobody decides now.
+# Lease the file that has waited longest among those that nobody decides now; one whose last lease ran out, because its
+# worker failed, comes behind those that were never tried.
 LEASE_NEXT: Final = text(
     "UPDATE clearing_file SET leased_by = :worker, leased_until = :until WHERE (bank, file_id) IN"
     " (SELECT bank, file_id FROM clearing_file WHERE state = 'taking'"
-    " AND (leased_until IS NULL OR leased_until < :now OR leased_by = :worker)"
-    " ORDER BY received_at, bank, file_id LIMIT 1 FOR UPDATE SKIP LOCKED) RETURNING *"
+    " AND (leased_until IS NULL OR leased_until < :now)"
+    " ORDER BY leased_until NULLS FIRST, received_at, bank, file_id LIMIT 1 FOR UPDATE SKIP LOCKED) RETURNING *"
 )
 # Read one chunk of a file.
 LOAD_CHUNK: Final = text("SELECT content FROM clearing_chunk WHERE staging = :staging AND number = :number")

@@ -10,9 +10,10 @@ from typing import Any, Final
 
 import pytest
 import structlog
+from sqlalchemy import text
 
 from processor.core.message import CardMessage
-from processor.flow import batch, clearing, intake
+from processor.flow import batch, clearing, clearing_run, intake
 from processor.flow.clearing import (
     AcceptedClearingFile,
     ChangedClearingFileError,
@@ -21,6 +22,7 @@ from processor.flow.clearing import (
     accept_clearing_file,
 )
 from processor.flow.clearing_run import LEASE_S, ClearingRun, wall_clock
+from processor.flow.clearing_stage import StagedRecord
 from processor.flow.pace import Pace
 from processor.flow.submission import IncomingMessage
 from processor.store.card_side import write_batch
@@ -417,6 +419,27 @@ def run(pipeline: Pipeline, worker: str) -> ClearingRun:
     return ClearingRun(decider=pipeline.decider, intake=pipeline.intake, worker=worker)
 
 
+def test_a_file_that_fails_lets_others_pass(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file on which a worker fails every time waits behind the others, and none of them waits for it."""
+    accept(pipeline, file_of(presentment(1), file_id="BAD"))
+    accept(pipeline, file_of(presentment(2), file_id="GOOD"))
+    worker = run(pipeline, "one")
+
+    def fail(content: bytes) -> list[StagedRecord]:
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as broken:
+        broken.setattr(clearing_run, "unpack_chunk", fail)
+        with pytest.raises(ZeroDivisionError):
+            worker.run_next()
+    taken = worker.run_next()
+    assert taken is not None
+    assert ("GOOD", "taken") == (taken.file_id, taken.state)
+    assert worker.run_next() is None, "the failed file's lease has not ended"
+    worker.clock = lambda: wall_clock() + timedelta(seconds=LEASE_S + 1)
+    assert "taken" == getattr(worker.run_next(), "state", None)
+
+
 def _run_all(pipeline: Pipeline, worker: str) -> str:
     row = run(pipeline, worker).run_next()
     assert row is not None
@@ -589,3 +612,24 @@ def test_a_record_that_the_processor_fails_on_costs_no_other(
 
     assert {"ACCEPTED EARNED": 2, "PARKED UNDECODABLE": 1} == taken.row.outcomes
     assert [("FILE-1 record 3", "message")] == rows(pipeline.database, "SELECT source, field FROM undecodable")
+
+
+def test_a_file_that_is_known_holds_no_transaction_open(pipeline: Pipeline) -> None:
+    """While a known file comes again, however slowly, nothing is idle in a transaction, which the server would end."""
+    content = file_of(*[presentment(number) for number in range(1, 401)])
+    take(pipeline, content)
+    idle = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in trans%'"
+    seen: list[int] = []
+
+    class Watched(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            with pipeline.database.service.connect() as connection:  # A role sees the sessions of its own alone.
+                seen.append(connection.execute(text(idle)).scalar_one())
+            return super().read(size)
+
+    again = take_clearing_file(
+        Watched(content), bank="alpha", dialect_name="ipm93-ebcdic", intake=pipeline.intake, decider=pipeline.decider
+    )
+
+    assert again.duplicate
+    assert {0} == set(seen)
