@@ -97,9 +97,9 @@ class Intake:
         if record.decoded is None:
             assert record.failure is not None  # noqa: S101 - a record is decoded, or says why it is not.
             return self._kept_aside(incoming, record.failure, source)
-        if books_nothing(record.decoded, dialect):
-            return None
         try:
+            if books_nothing(record.decoded, dialect):
+                return None
             message = to_card_message(
                 record.decoded,
                 dialect=dialect,
