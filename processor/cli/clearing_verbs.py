@@ -40,7 +40,7 @@ LONGEST_POLL_S: Final = 2.0
 
 def add_to(app: typer.Typer) -> None:
     """Add the verbs of this file to the command."""
-    clearing = typer.Typer(help="Hand in clearing files of a bank.", no_args_is_help=True)
+    clearing = typer.Typer(help="Hand in clearing files of a bank, and see how far they are.", no_args_is_help=True)
     clearing.command("submit", epilog="Example: cobrand clearing submit alpha.ipm --bank alpha")(submit)
     clearing.command("list", epilog="Example: cobrand clearing list --bank alpha")(list_files)
     clearing.command("show", epilog="Example: cobrand clearing show 0022611220000000000100001 --bank alpha")(show)
@@ -53,8 +53,8 @@ def add_to(app: typer.Typer) -> None:
 def submit(
     file: Annotated[str, typer.Argument(help="The clearing file; - for standard input.")],
     bank: BankOption,
-    dialect: Annotated[
-        str, typer.Option("--dialect", help="The dialect of its records, or its layout; recognised where left out.")
+    format_name: Annotated[
+        str, typer.Option("--format", help="The dialect of its records, or its layout; recognised where left out.")
     ] = "",
     wait: Annotated[
         bool, typer.Option("--wait/--no-wait", help="Wait until every record is decided, or only until it is safe.")
@@ -67,7 +67,7 @@ def submit(
     Once it is accepted the server goes on by itself, also if this command ends.
     """
     with open_input(file) as source, progress_bar("Bytes", size_of(source)) as bar:
-        response = hand_in(server, source, bank=bank, dialect=dialect, sent=bar.reach)
+        response = hand_in(server, source, bank=bank, format_name=format_name, sent=bar.reach)
     if wait and not response.file.complete:
         with progress_bar("Records", response.file.records) as bar:
             response.file.CopyFrom(wait_for(server, response.file, decided=bar.reach))
@@ -79,19 +79,19 @@ def submit(
         raise typer.Exit(ExitCode.FAILED)
 
 
-def submit_clearing_file(server: str, source: BinaryIO, *, bank: str, dialect: str) -> SubmitClearingFileResponse:
+def submit_clearing_file(server: str, source: BinaryIO, *, bank: str, format_name: str) -> SubmitClearingFileResponse:
     """Hand in a clearing file and wait until every record of it is decided."""
-    response = hand_in(server, source, bank=bank, dialect=dialect)
+    response = hand_in(server, source, bank=bank, format_name=format_name)
     response.file.CopyFrom(wait_for(server, response.file))
     return response
 
 
 def hand_in(
-    server: str, source: BinaryIO, *, bank: str, dialect: str, sent: Callable[[int], None] | None = None
+    server: str, source: BinaryIO, *, bank: str, format_name: str, sent: Callable[[int], None] | None = None
 ) -> SubmitClearingFileResponse:
     """Send a clearing file in pieces; ``sent`` is told how many bytes went out."""
     with connect(server) as channel:
-        requests = _requests(source, ClearingFileHeader(bank=bank, dialect=dialect), sent)
+        requests = _requests(source, ClearingFileHeader(bank=bank, dialect=format_name), sent)
         return ClearingServiceStub(channel).SubmitClearingFile(requests, timeout=WORK_SECONDS)
 
 

@@ -191,7 +191,7 @@ def _submit_clearing(server: str, folder: Path, banks: Sequence[str], result: De
     with progress_bar("Clearing files", len(files)) as bar:
         for number, (bank, file) in enumerate(files, start=1):
             with file.open("rb") as source:
-                response = submit_clearing_file(server, source, bank=bank, dialect=_CLEARING_DIALECT)
+                response = submit_clearing_file(server, source, bank=bank, format_name=_CLEARING_DIALECT)
             result.clearing.update(response.file.outcomes)
             bar.reach(number)
 

@@ -68,12 +68,12 @@ LIST: Final = text(
     "SELECT * FROM clearing_file WHERE bank = :bank AND (received_at, file_id) < (:before, :before_id)"
     " ORDER BY received_at DESC, file_id DESC LIMIT :limit"
 )
-# Lease the file that has waited longest among those that nobody decides now; one whose last lease ran out, because its
-# worker failed, comes behind those that were never tried.
+# Lease the file that has waited longest among those that nobody else decides now; one that was tried before, because
+# its worker failed, comes behind those that never were.
 LEASE_NEXT: Final = text(
     "UPDATE clearing_file SET leased_by = :worker, leased_until = :until WHERE (bank, file_id) IN"
     " (SELECT bank, file_id FROM clearing_file WHERE state = 'taking'"
-    " AND (leased_until IS NULL OR leased_until < :now)"
+    " AND (leased_until IS NULL OR leased_until < :now OR leased_by = :worker)"
     " ORDER BY leased_until NULLS FIRST, received_at, bank, file_id LIMIT 1 FOR UPDATE SKIP LOCKED) RETURNING *"
 )
 # Read one chunk of a file.

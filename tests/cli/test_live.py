@@ -173,6 +173,11 @@ def test_clearing_files_are_taken_once(house: House, cleared: list[dict[str, Any
     assert house.json("clearing", "submit", str(first), "--bank", "alpha")["duplicate"]
     assert before == house.ledger()
     assert "outcome" in house.call("clearing", "submit", str(first), "--bank", "alpha")
+    file_id = cleared[0]["file"]["file_id"]
+    shown = house.json("clearing", "show", file_id, "--bank", "alpha")
+    assert (cleared[0]["file"], []) == (shown["file"], shown["exceptions"])
+    assert "problem" in house.call("clearing", "show", file_id, "--bank", "alpha")
+    assert "" == house.call("clearing", "show", "NO-SUCH-FILE", "--bank", "alpha", code=1)
     cut = house.folder / "cut.ipm"
     cut.write_bytes(first.read_bytes()[:-1014])
     assert "" == house.call("clearing", "submit", str(cut), "--bank", "alpha", code=1)

@@ -10,7 +10,7 @@ from sqlalchemy import text
 
 from processor.cli.clearing_verbs import hand_in, wait_for
 from tests.conftest import TODAY, Database
-from tests.flow.test_clearing import CARDS, file_of, presentment
+from tests.flow.clearing_files import CARDS, file_of, presentment
 from tests.rpc.live import running, start_server
 from tests.rpc.test_kill import fresh_database, state_of
 
@@ -49,13 +49,13 @@ def test_an_accepted_file_goes_on_after_a_kill(administrator_url: str, template_
     content = large_file()
     with fresh_database(administrator_url, template_database) as quiet:
         with running(quiet.urls.service_url, tmp_path, workers=1, clock=CLOCK) as server:
-            sent = hand_in(server.address, io.BytesIO(content), bank="alpha", dialect=DIALECT)
+            sent = hand_in(server.address, io.BytesIO(content), bank="alpha", format_name=DIALECT)
             undisturbed = wait_for(server.address, sent.file)
         expected = state_of(quiet)
 
     with fresh_database(administrator_url, template_database) as disturbed:
         first = start_server(disturbed.urls.service_url, tmp_path, workers=2, clock=CLOCK)
-        accepted = hand_in(first.address, io.BytesIO(content), bank="alpha", dialect=DIALECT)
+        accepted = hand_in(first.address, io.BytesIO(content), bank="alpha", format_name=DIALECT)
         until(disturbed, lambda found: found[1] >= 2)
         first.kill()
         state, decided, chunks, waiting = progress(disturbed)
@@ -65,7 +65,7 @@ def test_an_accepted_file_goes_on_after_a_kill(administrator_url: str, template_
 
         with running(disturbed.urls.service_url, tmp_path, workers=2, clock=CLOCK) as server:
             until(disturbed, lambda found: found[0] == "taken")
-            again = hand_in(server.address, io.BytesIO(content), bank="alpha", dialect=DIALECT)
+            again = hand_in(server.address, io.BytesIO(content), bank="alpha", format_name=DIALECT)
         actual = state_of(disturbed)
 
     assert RECORDS == accepted.file.records == again.file.decided
