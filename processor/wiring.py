@@ -58,7 +58,8 @@ from processor.v1 import (
     purchase_pb2_grpc,
     settlement_pb2_grpc,
 )
-from processor.wire.clearing_layout import ClearingLayout, read_layout
+from processor.wire.clearing_layout import ClearingLayout
+from processor.wire.clearing_layout_text import parse_clearing_layout
 from processor.wire.dialect import Dialect, DialectError, parse_dialect
 
 STATUS_EVERY_S: Final = 5.0
@@ -116,17 +117,19 @@ def known_dialects() -> dict[str, Dialect]:
     return compile_dialects(texts)
 
 
-def known_layouts() -> dict[str, ClearingLayout]:
-    """Read the layouts of clearing files that ship and the installation's own; raises :class:`ConfigurationError`."""
+def known_layouts(dialects: Mapping[str, Dialect]) -> dict[str, ClearingLayout]:
+    """Compile the layouts of clearing files that ship and the installation's own.
+
+    Raises :class:`ConfigurationError` with everything that is wrong with one.
+    """
     try:
         texts = schemas.clearing_layouts()
+        return {name: parse_clearing_layout(name, text, texts, dialects) for name, text in texts.items()}
     except schemas.DialectsFolderError as error:
         raise ConfigurationError(str(error)) from None
-    found = {name: read_layout(name, text, texts) for name, text in texts.items()}
-    errors = [str(error) for read in found.values() if isinstance(read, tuple) for error in read]
-    if errors:
-        raise ConfigurationError("a clearing layout is not sound: " + "; ".join(errors))
-    return {name: read for name, read in found.items() if isinstance(read, ClearingLayout)}
+    except DialectError as error:
+        where = f"{schemas.DIALECTS_FOLDER} holds a layout of clearing files that is not sound"
+        raise ConfigurationError(f"{error}\n{where}") from None
 
 
 def load_links(settings: Settings, dialects: Mapping[str, Dialect]) -> tuple[TcpLink, ...]:
@@ -187,15 +190,12 @@ def build(settings: Settings, clock: Clock) -> Parts:
         bucket_count = load_bucket_count(connection)
         snapshots.refresh(connection)
     dialects = known_dialects()
-    layouts = known_layouts()
+    layouts = known_layouts(dialects)
     links = load_links(settings, dialects)
 
     def intake() -> Intake:
         return Intake(
-            dialects=dialects,
-            token_keys=settings.token_keys,
-            active=settings.active_token_key,
-            layouts=layouts,
+            dialects=dialects, layouts=layouts, token_keys=settings.token_keys, active=settings.active_token_key
         )
 
     def decider() -> BatchDecider:

@@ -2,16 +2,15 @@
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated, BinaryIO, Final
 
 import grpc
 import typer
 
+from processor.cli import layout_verbs
 from processor.cli.client import ANSWER_SECONDS, DEFAULT_SERVER, WORK_SECONDS, ServerOption, connect, list_pages
-from processor.cli.failure import CommandError, ExitCode
-from processor.cli.options import BankOption, JsonOption, LimitOption, open_input, read_text, size_of
+from processor.cli.failure import ExitCode
+from processor.cli.options import BankOption, JsonOption, LimitOption, open_input, size_of
 from processor.cli.output import (
     counted,
     document_of,
@@ -20,7 +19,6 @@ from processor.cli.output import (
     say,
     show_json,
     show_table,
-    show_text,
 )
 from processor.v1.clearing_pb2 import (
     ClearingFile,
@@ -44,9 +42,7 @@ def add_to(app: typer.Typer) -> None:
     clearing.command("submit", epilog="Example: cobrand clearing submit alpha.ipm --bank alpha")(submit)
     clearing.command("list", epilog="Example: cobrand clearing list --bank alpha")(list_files)
     clearing.command("show", epilog="Example: cobrand clearing show 0022611220000000000100001 --bank alpha")(show)
-    layout = typer.Typer(help="Check layouts of clearing files of lines.", no_args_is_help=True)
-    layout.command("check", epilog="Example: cobrand clearing layout check own-postings.yaml")(check_layout)
-    clearing.add_typer(layout, name="layout")
+    layout_verbs.add_to(clearing)
     app.add_typer(clearing, name="clearing")
 
 
@@ -209,26 +205,3 @@ def list_files(
         columns = ("file", "records", "decided", "complete", "outcomes")
         show_table("Clearing files", columns, rows, numbers=("records", "decided"))
     more_exist(more)
-
-
-def check_layout(
-    file: Annotated[str, typer.Argument(metavar="LAYOUT.yaml", help="The layout; it may extend a shipped one.")],
-    as_json: JsonOption = False,
-) -> None:
-    """Check a bank's own layout of clearing files; every mistake is named by file, line and column."""
-    # What reads layouts is loaded when it is needed.
-    import schemas  # noqa: PLC0415
-    from processor.wire.clearing_layout import ClearingLayout, read_layout  # noqa: PLC0415
-
-    read = read_layout(Path(file).stem, read_text(file), schemas.clearing_layouts(), source=file)
-    errors = () if isinstance(read, ClearingLayout) else read
-    if as_json:
-        show_json({"valid": not errors, "errors": [asdict(error) for error in errors]})
-    elif isinstance(read, ClearingLayout):
-        show_table("Columns", ("column", "in the file"), list(read.columns.items()))
-        show_table("Types", ("code", "type"), list(read.types.items()))
-        say(f"{file} is sound; put it into the folder clearing of COBRAND_DIALECTS_FOLDER.")
-    for error in () if as_json else errors:
-        show_text(str(error))
-    if errors:
-        raise CommandError(f"{file}: {len(errors)} to mend. Mend what is named and try again.")

@@ -38,7 +38,12 @@ def compile_dialect(named: str) -> Dialect:
             f"there is no dialect {named!r}; choose from {', '.join(known)}, or name a file that ends in {_SUFFIX}"
         )
     text = read_text(named)
-    return parse_dialect(path.stem, text, {**_beside(path), **known}, source=named)
+    return parse_dialect(path.stem, text, {**texts_beside(path), **known}, source=named)
+
+
+def compile_known_dialects() -> dict[str, Dialect]:
+    """Return every dialect that a service of this installation would know; raises :class:`CommandError`."""
+    return {name: open_dialect(name) for name in known_dialects()}
 
 
 def known_dialects() -> dict[str, str]:
@@ -49,8 +54,8 @@ def known_dialects() -> dict[str, str]:
         raise CommandError(f"{error}.") from None
 
 
-def _beside(path: Path) -> dict[str, str]:
-    """Return the text of the other dialects in a file's folder, those that can be read."""
+def texts_beside(path: Path) -> dict[str, str]:
+    """Return the text of the other dialects, or layouts, in a file's folder, those that can be read."""
     found = {}
     for other in sorted(path.parent.glob(f"*{_SUFFIX}")):
         if other.name != path.name:

@@ -29,7 +29,7 @@ def check(file: DialectArgument, as_json: JsonOption = False) -> None:
     try:
         dialect = compile_dialect(file)
     except DialectError as error:
-        raise _mistakes(file, error, as_json=as_json) from None
+        raise show_mistakes(file, error, as_json=as_json) from None
     if as_json:
         show_json({"valid": True, "errors": []})
     else:
@@ -39,7 +39,7 @@ def check(file: DialectArgument, as_json: JsonOption = False) -> None:
         )
 
 
-def _mistakes(file: str, found: DialectError, *, as_json: bool) -> CommandError:
+def show_mistakes(file: str, found: DialectError, *, as_json: bool) -> CommandError:
     """Print the mistakes and return what ends the command."""
     errors = found.errors[:_MOST_ERRORS]
     if as_json:

@@ -57,7 +57,7 @@ def accept_clearing_file(
     decider: BatchDecider,
     pace: Pace | None = None,
 ) -> AcceptedClearingFile:
-    """Read a file to its end and accept it; ``format_name`` names its dialect, "" where it is to be recognised.
+    """Read a file to its end and accept it; ``format_name`` is its dialect or layout, "" where it is to be recognised.
 
     Raises :class:`~processor.wire.clearing_file.ClearingFileError` where the file is not sound, and this module's
     errors.

@@ -11,6 +11,7 @@ from typing import Final
 
 import structlog
 
+from processor.core.card import CardReference
 from processor.core.links import trace_hashes
 from processor.core.message import CardMessage, MessageKind
 from processor.core.outcome import Outcome, Reason
@@ -35,7 +36,7 @@ EXCHANGE: Final = "exchange"
 
 @dataclass(slots=True, kw_only=True)
 class Intake:
-    """Reads messages; ``token_keys`` and ``active`` are the live keys.
+    """Reads messages; ``token_keys`` and ``active`` are the live keys, ``layouts`` those of clearing files of lines.
 
     The tokeniser follows the snapshot's card ranges.
     """
@@ -98,7 +99,7 @@ class Intake:
             assert record.failure is not None  # noqa: S101 - a record is decoded, or says why it is not.
             return self._kept_aside(incoming, record.failure, source)
         try:
-            if books_nothing(record.decoded, dialect):
+            if record.card is None and books_nothing(record.decoded, dialect):
                 return None
             message = to_card_message(
                 record.decoded,
@@ -109,7 +110,7 @@ class Intake:
                 clearing_file=file_id,
                 record_number=record.number,
             )
-            message = replace(message, card=message.card or record.card)
+            message = replace(message, card=message.card or self._known(record.card, dialect))
             _require_card(message, record.decoded, dialect)
         except DecodeFailure as failure:
             return self._kept_aside(incoming, failure, source)
@@ -131,6 +132,14 @@ class Intake:
             surviving=surviving,
             replay=replay,
         )
+
+    def _known(self, card: CardReference | None, dialect: Dialect) -> CardReference | None:
+        """Return a card that a file names by its token; raises :class:`DecodeFailure` where its key is not live."""
+        if card is not None and card.key_id not in self.token_keys:
+            known = ", ".join(sorted(self.token_keys))
+            problem = f"names no live token key; the live keys are {known}"
+            raise DecodeFailure(dialect=dialect.name, field="card_token_key", position=None, problem=problem)
+        return card
 
     def _undecodable(self, incoming: IncomingMessage, failure: DecodeFailure, source: str) -> Refusal:
         return Refusal(

@@ -1,306 +1,232 @@
-"""A clearing file of lines read from its header to its trailer: a bank's posting or dispute extract.
+"""A clearing file of lines read from its header to its trailer as its layout says: what is in it, and is it whole.
 
-Each line becomes what an IPM record of the same meaning would decode to, so that both are known by the same identity.
-A file whose structure or control totals are wrong is refused whole; a bad line in a sound file is a broken record.
-It reads line by line and never shows a line's content.
+It decides that every line is where it belongs and that the trailer's controls are what is there; a file that is not so
+is refused as a whole, with line, column and the column's name.
+A line of a sound file that makes no record is yielded as broken.
+It never shows a line's content.
 """
 
-import csv
-import re
-from collections.abc import Callable, Iterator, Mapping
-from datetime import datetime
-from decimal import Decimal
+from collections.abc import Iterator, Mapping
 from typing import Final, NoReturn
 
-from processor.core.card import Pan
-from processor.core.money import CURRENCY_OF_NUMERIC_CODE, NUMERIC_CODE_OF_CURRENCY, exponent
+from processor.wire.clearing_controls import ControlError, Controls
 from processor.wire.clearing_file import ClearingFileError, ClearingRecord, ClearingSource, ClearingSummary
-from processor.wire.clearing_layout import REQUIRED_COLUMNS, ClearingLayout
-from processor.wire.decode import Decoded, DecodeFailure, Echo
-from processor.wire.dialect import Dialect
-
-LONGEST_LINE_BYTES: Final = 64 * 1024
-"""A longer line is none that an extract has; the file is refused."""
-
-_PIECE_BYTES: Final = 256 * 1024
-_PAN: Final = re.compile(r"[0-9]{12,19}")
-_AMOUNT: Final = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,6})?")
-_DATES: Final = {
-    "YYYY-MM-DD": "%Y-%m-%d",
-    "YYYYMMDD": "%Y%m%d",
-    "YYMMDD": "%y%m%d",
-    "DD.MM.YYYY": "%d.%m.%Y",
-    "DD/MM/YYYY": "%d/%m/%Y",
-    "MM/DD/YYYY": "%m/%d/%Y",
-}
-_TIMES: Final = {"HH:MM:SS": "%H:%M:%S", "HHMMSS": "%H%M%S", "HH:MM": "%H:%M", "HHMM": "%H%M"}
-_REVERSAL: Final = "-reversal"
-_RECORDS: Final[Mapping[str, tuple[str, str, str]]] = {
-    "purchase": ("1240", "200", "000000"),
-    "refund": ("1240", "200", "200000"),
-    "cash": ("1240", "200", "010000"),
-    "fee": ("1740", "700", "190000"),
-    "chargeback": ("1442", "450", "000000"),
-    "second-presentment": ("1240", "205", "000000"),
-    "arbitration-chargeback": ("1442", "451", "000000"),
-}
-"""What each type of line is as a record: message type, function code, processing code (ISO 8583:1993)."""
-_AS_THEY_ARE: Final = (
-    "acquirer",
-    "acceptor",
-    "acceptor_name",
-    "terminal",
-    "mcc",
-    "acquirer_reference",
-    "approval_code",
-    "retrieval_reference",
-    "lifecycle_id",
-    "function_code",
-)
-
-_NUMBERS: Final = frozenset({"acquirer", "mcc", "function_code"})
+from processor.wire.clearing_layout import LAYOUT_FIELD, ClearingLayout
+from processor.wire.clearing_lines import Splitter, line_place, read_lines
+from processor.wire.clearing_posting import read_posting
+from processor.wire.clearing_values import BadValueError, ValueReader, currency_value, text_value
+from processor.wire.decode import DecodeFailure
 
 
 class CsvReading:
-    """One file being read by a layout; ``dialect`` is the one whose field names and identity its records have."""
+    """One file being read; the number of a record is its line's."""
 
-    def __init__(self, source: ClearingSource, layout: ClearingLayout, dialect: Dialect) -> None:
-        self.dialect: Final = dialect
+    def __init__(self, source: ClearingSource, layout: ClearingLayout) -> None:
+        self.dialect: Final = layout.dialect
         self.file_id = ""
         self._source = source
         self._layout = layout
+        self._splitter = Splitter(layout.separator, layout.quote)
+        self._reader = ValueReader(layout)
+        self._controls = Controls(layout, self._reader)
         self._line = 0
-        self._records = 0
         self._broken = 0
-        self._unread_amounts = 0
-        self._totals: dict[str, int] = {}
-        self._sum = Decimal(0)
+        self._headed = layout.header is None
+        self._named = not layout.names
+        self._trailed = False
+        self._columns: Mapping[str, int] = {}
+        self._width = 0
+        if self._named:
+            self._take_names(list(layout.order))
 
     def records(self) -> Iterator[ClearingRecord]:
-        """Yield the lines between the line of names and the trailer, each with its number in the file."""
-        lines = self._lines()
-        self._take_header(lines)
-        names = self._take_names(lines)
-        ended = False
-        for raw, cells in lines:
-            if ended:
+        """Yield the records between header and trailer, each with its line."""
+        for number, raw in read_lines(self._source):
+            self._line = number
+            values = self._values(raw)
+            if not self._headed:
+                self._take_header(values)
+            elif not self._named:
+                self._take_names(values[self._shift :])
+                self._named = True
+            elif self._is_trailer(values):
+                self._take_trailer(values)
+            elif self._trailed:
                 self._refuse("a line follows the trailer; hand over one file at a time")
-            if cells[0] == self._layout.trailer.mark:
-                self._check_controls(cells)
-                ended = True
             else:
-                yield self._record(raw, cells, names)
-        if not ended:
-            self._refuse("the file has no trailer; ask for it again")
+                yield self._take_record(raw, values)
+        self._end()
 
     def summary(self) -> ClearingSummary:
-        """Return what the file held; totals are in minor units by currency."""
+        """Return what the file held; the totals are those of each currency."""
         return ClearingSummary(
-            file_id=self.file_id, records=self._records, broken=self._broken, totals=dict(self._totals)
+            file_id=self.file_id,
+            records=self._controls.records,
+            broken=self._broken,
+            totals=dict(self._controls.totals),
         )
 
-    def _lines(self) -> Iterator[tuple[bytes, list[str]]]:
-        """Yield each line that is not blank as bytes and as cells."""
-        for raw in split_lines(self._source, self._refuse):
-            self._line += 1
-            text = raw.decode(self._layout.encoding, errors="replace").strip("\r\n\x1a\ufeff")
-            if not text.strip():
-                continue
-            try:
-                cells = next(csv.reader([text], delimiter=self._layout.separator, strict=True))
-            except (csv.Error, StopIteration):
-                self._refuse("the line's quotes do not close; a value holds no line break")
-            yield raw, [cell.strip() for cell in cells]
+    @property
+    def _shift(self) -> int:
+        """How many values stand before the columns: the mark, where lines have one."""
+        return 1 if self._layout.detail_mark else 0
 
-    def _take_header(self, lines: Iterator[tuple[bytes, list[str]]]) -> None:
-        _, cells = next(lines, (b"", [""]))
+    def _values(self, raw: bytes) -> list[str]:
+        try:
+            text = raw.decode(self._layout.encoding)
+        except UnicodeDecodeError:
+            self._refuse(f"the line is not {self._layout.encoding}; write the file in that encoding")
+        values = self._splitter.split(text)
+        if isinstance(values, int):
+            problem = "a quote is out of place; double the quotes inside a quoted value, which holds no line break"
+            self._refuse(problem, values)
+        return values
+
+    def _take_header(self, values: list[str]) -> None:
         header = self._layout.header
-        if cells[0] != header.mark:
-            self._refuse(f"the first line does not begin with {header.mark}; check which layout the file has")
-        self.file_id = self._cell(cells, header.file_id, "file_id")
-        if not self.file_id:
-            self._refuse("the header has no file id", column="file_id")
+        if header is None or values[0] != header.mark:
+            self._refuse("the first line is not the header; hand over the whole file")
+        fields = self._edge_fields(values, header.fields, "header")
+        if LAYOUT_FIELD in fields and fields[LAYOUT_FIELD] != self._layout.name:
+            self._refuse(f"the header names another layout than {self._layout.name}", 2, LAYOUT_FIELD)
+        self._headed = True
+        if "file_id" not in self._layout.columns:
+            self._name_file("-".join(fields[name] for name in self._layout.file_id), "header")
 
-    def _take_names(self, lines: Iterator[tuple[bytes, list[str]]]) -> dict[str, int]:
-        """Return the place of each of our columns, by the names in the second line."""
-        _, cells = next(lines, (b"", []))
-        twice = sorted({name for name in cells if cells.count(name) > 1})
-        if twice:
-            self._refuse("a column's name stands twice", column=twice[0])
-        places = {ours: cells.index(theirs) for ours, theirs in self._layout.columns.items() if theirs in cells}
-        for ours in REQUIRED_COLUMNS:
-            if ours not in places:
-                self._refuse("the line of names lacks the column", column=self._layout.columns[ours])
-        return places
-
-    def _record(self, raw: bytes, cells: list[str], names: Mapping[str, int]) -> ClearingRecord:
-        self._records += 1
-        place = f"line {self._line}"
-        try:
-            values = {ours: cells[at] if at < len(cells) else "" for ours, at in names.items()}
-            self._add_amount(values)
-            decoded = self._decoded(values)
-        except _ColumnError as error:
-            self._broken += 1
-            column = self._layout.columns.get(error.column, error.column)
-            failure = DecodeFailure(dialect=self._layout.name, field=column, position=None, problem=error.problem)
-            return ClearingRecord(number=self._line, place=place, raw=raw, failure=failure)
-        return ClearingRecord(number=self._line, place=place, raw=raw, decoded=decoded)
-
-    def _add_amount(self, values: Mapping[str, str]) -> None:
-        """Let a line's amount count in the control total, also where the line is broken otherwise."""
-        try:
-            self._sum += self._decimal(values["amount"])
-        except _ColumnError:
-            self._unread_amounts += 1
-            raise
-        currency = _currency(values["currency"], "currency")
-        self._totals[currency] = self._totals.get(currency, 0) + self._minor(values["amount"], currency, "amount")
-
-    def _decoded(self, values: Mapping[str, str]) -> Decoded:
-        kind = self._layout.types.get(values["type"])
-        if kind is None:
-            raise _ColumnError("type", "is no code of the layout")
-        pan = _pan(values["card_number"])
-        mti, function_code, processing_code = _RECORDS[kind.removesuffix(_REVERSAL)]
-        currency = _currency(values["currency"], "currency")
-        fields = {
-            "processing_code": processing_code,
-            "amount": f"{self._minor(values['amount'], currency, 'amount'):012d}",
-            "currency": NUMERIC_CODE_OF_CURRENCY[currency],
-            "function_code": function_code,
-            "local_date_time": self._moment(values),
+    def _take_names(self, names: list[str]) -> None:
+        """Learn which column stands where; an unknown name is refused unless the layout says to read over it."""
+        layout = self._layout
+        known = set(layout.columns.values())
+        for column, name in enumerate(names, start=1 + self._shift):
+            if name in known and names.index(name) != column - 1 - self._shift:
+                self._refuse("the column is named twice", column, name)
+            if name not in known and not layout.ignores_others and layout.names:
+                self._refuse("the layout has no column of this name; add it, or write others: ignore", column)
+        for ours, name in layout.columns.items():
+            if name not in names and ours not in layout.optional:
+                self._refuse(f"the file lacks the column {name}; add it, or name {ours} among the optional ones")
+        self._columns = {
+            ours: names.index(name) + self._shift for ours, name in layout.columns.items() if name in names
         }
-        fields |= {name: values[name] for name in _AS_THEY_ARE if values.get(name)}
-        if values.get("billing_amount"):
-            billed = _currency(values.get("billing_currency", ""), "billing_currency")
-            fields["billing_amount"] = f"{self._minor(values['billing_amount'], billed, 'billing_amount'):012d}"
-            fields["billing_currency"] = NUMERIC_CODE_OF_CURRENCY[billed]
-        if kind.endswith(_REVERSAL):
-            fields["presentment_reversal"] = "R"
-        if values.get("part"):
-            fields["clearing_part"] = _part(values["part"])
-        for name, value in fields.items():
-            if not value.isprintable() or pan.clear() in value:
-                raise _ColumnError(name, "holds control characters or the card number")
-            if name in _NUMBERS and not (value.isascii() and value.isdecimal()):
-                raise _ColumnError(name, "is not digits")
-        return Decoded(
-            dialect=self.dialect.name,
-            mti=mti,
-            fields=fields,
-            pan=pan,
-            oddities=(),
-            positions={},
-            echo=Echo({}),
-        )
+        self._width = len(names) + self._shift
 
-    def _decimal(self, text: str) -> Decimal:
-        written = text.replace(",", ".") if self._layout.amounts == "comma" else text
-        if _AMOUNT.fullmatch(written) is None or (self._layout.amounts == "minor" and "." in written):
-            raise _ColumnError("amount", "is not an amount as the layout writes them, without a sign")
-        return Decimal(written)
+    def _is_trailer(self, values: list[str]) -> bool:
+        return self._layout.trailer is not None and values[0] == self._layout.trailer.mark
 
-    def _minor(self, text: str, currency: str, column: str) -> int:
-        try:
-            amount = self._decimal(text)
-        except _ColumnError as error:
-            raise _ColumnError(column, error.problem) from None
-        scaled = amount if self._layout.amounts == "minor" else amount.scaleb(exponent(currency))
-        if scaled != int(scaled) or int(scaled) >= 10**12:
-            raise _ColumnError(column, f"has more decimals than {currency}, or is too large")
-        return int(scaled)
-
-    def _moment(self, values: Mapping[str, str]) -> str:
-        try:
-            day = datetime.strptime(values["date"], _DATES[self._layout.date])  # noqa: DTZ007 - the acceptor's own time.
-        except ValueError:
-            raise _ColumnError("date", f"is not a date {self._layout.date}") from None
-        stated = values.get("time", "")
-        try:
-            time = datetime.strptime(stated, _TIMES[self._layout.time]) if stated else day  # noqa: DTZ007
-        except ValueError:
-            raise _ColumnError("time", f"is not a time {self._layout.time}") from None
-        return f"{day:%y%m%d}{time:%H%M%S}"
-
-    def _check_controls(self, cells: list[str]) -> None:
-        """Compare the trailer with the file: its id, its count of lines and the sum of their amounts as written."""
+    def _take_trailer(self, values: list[str]) -> None:
         trailer = self._layout.trailer
-        file_id = self._cell(cells, trailer.file_id, "file_id")
-        if file_id != self.file_id:
-            self._refuse("the trailer names another file", file_id, self.file_id)
-        records = self._cell(cells, trailer.records, "records")
-        if not (records.isascii() and records.isdecimal()):
-            self._refuse("the trailer's count is not a number", column="records")
-        if int(records) != self._records:
-            self._refuse("the trailer counts other lines than the file has", int(records), self._records)
+        if trailer is None or (self._trailed and not self._layout.totals_by_currency):
+            self._refuse("a second trailer; hand over one file at a time")
+        self._trailed = True
+        stated = self._edge_fields(values, trailer.fields, "trailer")
         try:
-            total = self._decimal(self._cell(cells, trailer.total, "total"))
-        except _ColumnError as error:
-            self._refuse(f"the trailer's total {error.problem}", column="total")
-        if total < self._sum or (total != self._sum and not self._unread_amounts):
-            self._refuse("the trailer's total is not the sum of the amounts", f"{total:f}", f"{self._sum:f}")
+            self._controls.check(stated, self.file_id)
+        except ControlError as error:
+            self._refuse_control(error, 2 + trailer.fields.index(error.column))
 
-    def _cell(self, cells: list[str], column: int, name: str) -> str:
-        if column > len(cells):
-            self._refuse(f"the line has {len(cells)} columns and lacks this one", column=name)
-        return cells[column - 1]
+    def _take_record(self, raw: bytes, values: list[str]) -> ClearingRecord:
+        if self._layout.detail_mark and values[0] != self._layout.detail_mark:
+            self._refuse("the line begins with no mark of the layout", 1)
+        if len(values) != self._width:
+            self._refuse("the line has another number of values than columns", None, "", len(values), self._width)
+        stated = {ours: text for ours, index in self._columns.items() if (text := values[index])}
+        stated.update(self._layout.constants)
+        if "file_id" in self._layout.columns:
+            self._name_file(stated.get("file_id", ""), "record", self._columns.get("file_id"))
+        place = line_place(self._line)
+        try:
+            self._count(stated)
+            decoded, card = read_posting(self._layout, self._reader, stated)
+        except BadValueError as error:
+            self._broken += 1
+            return ClearingRecord(number=self._line, place=place, raw=raw, failure=self._failure(error))
+        return ClearingRecord(number=self._line, place=place, raw=raw, decoded=decoded, card=card)
+
+    def _count(self, stated: Mapping[str, str]) -> None:
+        """Add a record's amount to the totals; raises :class:`BadValueError` where it cannot be read."""
+        try:
+            currency = currency_value("currency", stated.get("currency", ""))
+            amount_minor = self._reader.amount("amount", stated.get("amount", ""), currency)
+        except BadValueError:
+            self._controls.add_unread()
+            raise
+        self._controls.add(currency, amount_minor)
+
+    def _failure(self, error: BadValueError) -> DecodeFailure:
+        index = self._columns.get(error.column)
+        name = self._layout.columns.get(error.column, error.column)
+        field = name if index is None else f"column {index + 1} ({name})"
+        return DecodeFailure(dialect=self._layout.name, field=field, position=None, problem=error.problem)
+
+    def _name_file(self, file_id: str, where: str, index: int | None = None) -> None:
+        column = None if index is None else index + 1
+        if self.file_id and file_id != self.file_id:
+            self._refuse("the line names another file; hand over one file at a time", column, "file_id")
+        try:
+            self.file_id = text_value("file_id", file_id.strip())
+        except BadValueError as error:
+            self._refuse(f"the {where}'s file id {error.problem}", column, "file_id")
+
+    def _edge_fields(self, values: list[str], fields: tuple[str, ...], what: str) -> dict[str, str]:
+        if len(values) != len(fields) + 1:
+            self._refuse(f"the {what} has another number of values", None, "", len(values), len(fields) + 1)
+        return {field: value.strip() for field, value in zip(fields, values[1:], strict=True)}
+
+    def _end(self) -> None:
+        """Refuse a file that stops too early."""
+        if not self._headed or not self._named:
+            self._refuse("the file ends before its records; ask for it again")
+        if not self._trailed and self._layout.trailer is not None:
+            self._refuse("the file has no trailer; ask for it again")
+        if not self.file_id:
+            self._refuse("the file has no record, and nothing names it")
+        try:
+            self._controls.check_complete()
+        except ControlError as error:
+            self._refuse_control(error, None)
+
+    def _refuse_control(self, error: ControlError, column: int | None) -> NoReturn:
+        place = line_place(self._line, column, error.column)
+        raise ClearingFileError(error.problem, place=place, stated=error.stated, calculated=error.calculated) from None
 
     def _refuse(
         self,
         problem: str,
-        stated: str | int | None = None,
-        calculated: str | int | None = None,
-        *,
-        column: str = "",
+        column: int | None = None,
+        name: str = "",
+        stated: int | None = None,
+        should: int | None = None,
     ) -> NoReturn:
-        place = f"line {max(self._line, 1)}" + (f", column {column}" if column else "")
-        raise ClearingFileError(problem, place=place, stated=stated, calculated=calculated) from None
+        place = line_place(self._line, column, name)
+        raise ClearingFileError(problem, place=place, stated=stated, calculated=should) from None
 
 
-class _ColumnError(ValueError):
-    """A value of one column is wrong; the text says how and never repeats it."""
-
-    def __init__(self, column: str, problem: str) -> None:
-        super().__init__(f"{column} {problem}")
-        self.column = column
-        self.problem = problem
-
-
-def split_lines(source: ClearingSource, refuse: Callable[[str], NoReturn]) -> Iterator[bytes]:
-    """Yield a source's lines, its last one also without an end; a line over the limit is refused."""
-    rest = b""
-    while piece := source.read(_PIECE_BYTES):
-        *lines, rest = (rest + piece).split(b"\n")
-        yield from lines
-        if len(rest) > LONGEST_LINE_BYTES:
-            refuse(f"a line is longer than {LONGEST_LINE_BYTES} bytes; check whether the file has lines")
-    if rest:
-        yield rest
-
-
-def begins_with(begun: bytes, layout: ClearingLayout) -> bool:
-    """Tell whether a file that begins with these bytes has a layout's header."""
-    text = begun.split(b"\n", 1)[0].decode(layout.encoding, errors="replace").lstrip("\ufeff").strip()
-    return text.split(layout.separator)[0].strip('" ') == layout.header.mark
+def begins_like(layout: ClearingLayout, begun: bytes) -> bool:
+    """Tell whether a file's first bytes are the header, or the line of names, of a layout."""
+    line, end, _ = begun.removeprefix(b"\xef\xbb\xbf").partition(b"\n")
+    if not end:
+        return False
+    try:
+        text = line.removesuffix(b"\r").decode(layout.encoding)
+    except UnicodeDecodeError:
+        return False
+    values = Splitter(layout.separator, layout.quote).split(text)
+    if isinstance(values, int):
+        return False
+    if layout.header is not None:
+        return _is_header(layout, values)
+    if not layout.names:
+        return False
+    names = set(values[1 if layout.detail_mark else 0 :])
+    needed = {name for ours, name in layout.columns.items() if ours not in layout.optional}
+    return needed <= names and (layout.ignores_others or names <= set(layout.columns.values()))
 
 
-def _currency(text: str, column: str) -> str:
-    code = CURRENCY_OF_NUMERIC_CODE.get(text, text)
-    if code not in NUMERIC_CODE_OF_CURRENCY:
-        raise _ColumnError(column, "is no ISO 4217 code, neither letters nor digits")
-    return code
-
-
-def _part(text: str) -> str:
-    found = re.fullmatch(r"([0-9]{1,2})/([0-9]{1,2})", text)
-    if found is None or not 1 <= int(found[1]) <= int(found[2]):
-        raise _ColumnError("part", "is not a sequence and a count such as 1/2")
-    return f"{int(found[1]):02d}{int(found[2]):02d}"
-
-
-def _pan(text: str) -> Pan:
-    digits = text.replace(" ", "")
-    if _PAN.fullmatch(digits) is None:
-        raise _ColumnError("card_number", "is not 12 to 19 digits")
-    return Pan(digits)
+def _is_header(layout: ClearingLayout, values: list[str]) -> bool:
+    """Tell whether values are a header that names its layout, or one of a layout whose headers name none."""
+    header = layout.header
+    if header is None or values[0] != header.mark or len(values) != len(header.fields) + 1:
+        return False
+    if LAYOUT_FIELD not in header.fields:
+        return True
+    return values[1 + header.fields.index(LAYOUT_FIELD)].strip() == layout.name

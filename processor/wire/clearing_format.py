@@ -7,7 +7,7 @@ It never guesses between two formats that would both do.
 from collections.abc import Mapping
 from typing import Final
 
-from processor.wire.clearing_csv import CsvReading, begins_with
+from processor.wire.clearing_csv import CsvReading, begins_like
 from processor.wire.clearing_file import ClearingFileError, ClearingReading, ClearingSource
 from processor.wire.clearing_layout import ClearingLayout
 from processor.wire.dialect import Dialect
@@ -22,13 +22,9 @@ class UnknownFormatError(ValueError):
     """The format that was named is not one of clearing files; the text says which are."""
 
 
-LINE_DIALECT: Final = "ipm93-ascii"
-"""The dialect whose field names and identity the lines of an extract have."""
-
-
 def clearing_formats(dialects: Mapping[str, Dialect], layouts: Mapping[str, ClearingLayout]) -> list[str]:
-    """Return the names of every format of clearing files."""
-    return sorted([*layouts, *(name for name, dialect in dialects.items() if _is_ipm(dialect))])
+    """Return the names of every format of clearing files: dialects of IPM records, and layouts of lines."""
+    return sorted([*(name for name, dialect in dialects.items() if _is_ipm(dialect)), *layouts])
 
 
 def open_reading(
@@ -42,10 +38,11 @@ def open_reading(
     if name and name not in known:
         raise UnknownFormatError(f"{name!r} is no format of clearing files; use one of {', '.join(known)}")
     begun = _beginning(source)
-    found = name or _recognised(begun, dialects, layouts)
-    if found in layouts:
-        return CsvReading(Rewound(begun, source), layouts[found], dialects[LINE_DIALECT])
-    return IpmReading(Rewound(begun, source), dialects[found], blocked=looks_blocked(begun))
+    named = name or _recognised(begun, dialects, layouts, known)
+    rewound = Rewound(begun, source)
+    if named in layouts:
+        return CsvReading(rewound, layouts[named])
+    return IpmReading(rewound, dialects[named], blocked=looks_blocked(begun))
 
 
 class Rewound:
@@ -73,26 +70,20 @@ def _beginning(source: ClearingSource) -> bytes:
     return begun
 
 
-def _recognised(begun: bytes, dialects: Mapping[str, Dialect], layouts: Mapping[str, ClearingLayout]) -> str:
-    """Return the one format whose first record or line may begin like this."""
-    known = clearing_formats(dialects, layouts)
-    found = [
-        name
-        for name in known
-        if (begins_with(begun, layouts[name]) if name in layouts else _begins_record(begun, dialects[name]))
-    ]
+def _recognised(
+    begun: bytes, dialects: Mapping[str, Dialect], layouts: Mapping[str, ClearingLayout], known: list[str]
+) -> str:
+    """Return the one format whose first record, or first line, may begin like this."""
+    found = [name for name in known if name in dialects and _is_header(begun, dialects[name])]
+    found += [name for name, layout in sorted(layouts.items()) if begins_like(layout, begun)]
     if len(found) == 1:
         return found[0]
     what = f"it may be {' or '.join(found)}" if found else "it begins like no format of clearing files"
-    raise ClearingFileError(f"{what}; name one of {', '.join(known)}", place="record 1 at byte 0")
+    raise ClearingFileError(f"{what}; name one of {', '.join(known)}", place="the beginning")
 
 
-def _begins_record(begun: bytes, dialect: Dialect) -> bool:
-    return begun[_LENGTH_BYTES:][: dialect.message_type_length] == _header(dialect)
-
-
-def _header(dialect: Dialect) -> bytes:
-    return dialect.message_type_bytes["1644"]
+def _is_header(begun: bytes, dialect: Dialect) -> bool:
+    return begun[_LENGTH_BYTES:][: dialect.message_type_length] == dialect.message_type_bytes["1644"]
 
 
 def _is_ipm(dialect: Dialect) -> bool:

@@ -1,134 +1,120 @@
-"""Layouts of clearing files of lines: which columns a bank's extract has and what its codes mean, read from YAML data.
+"""Layouts: how one bank writes its clearing file of lines, compiled once.
 
-``processor/wire/clearing_csv.py`` reads files by them; nothing here reads a file.
+A layout says which lines a file has, which of the bank's columns is which of ours, how values are written, and what the
+bank's codes of a posting mean; ``clearing_layout_text`` reads it.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from functools import cache
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Final
 
-import orjson
+from processor.core.message import MessageKind
+from processor.wire.decode import Decoded, DecodeFailure, Echo
+from processor.wire.dialect import Dialect
+from processor.wire.message_kind import kind_of
 
-import schemas
-from processor.core.document_schema import schema_errors
-from processor.core.located_document import DocumentError, LocatedDocument, choice, did_you_mean
-from processor.core.located_yaml import locate_yaml
+CHECKED_IN_TRAILER: Final = ("record_count", "amount_total", "currency", "file_id")
+"""The fields of a trailer that are compared with the file; others are read over."""
 
-REQUIRED_COLUMNS: Final = ("card_number", "type", "amount", "currency", "date")
-"""Columns without which a line says too little."""
-
-_REQUIRED: Final = ("encoding", "separator", "amounts", "date", "time", "header", "trailer", "columns", "types")
-_REQUIRED_WITHIN: Final = {
-    "columns": REQUIRED_COLUMNS,
-    "header": ("mark", "file_id"),
-    "trailer": ("mark", "file_id", "records", "total"),
-}
-_MERGED: Final = ("header", "trailer", "columns", "types")
+LAYOUT_FIELD: Final = "layout"
+"""The field of a header that holds the layout's own name, by which a file is recognised."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LineEnd:
-    """The header or the trailer: the mark in its first column, and the numbers of its columns from 1, 0 for none."""
+class PostingType:
+    """What one type of posting is as a clearing record; ``reversed`` undoes one of the same function code."""
+
+    message_type: str
+    function_code: str
+    processing_code: str
+    kind: MessageKind
+    reversed: bool = False
+
+
+def _type(message_type: str, function_code: str, processing_code: str, kind: MessageKind) -> PostingType:
+    return PostingType(
+        message_type=message_type,
+        function_code=function_code,
+        processing_code=processing_code,
+        kind=kind,
+        reversed=kind >= MessageKind.PRESENTMENT_REVERSAL,
+    )
+
+
+POSTING_TYPES: Final[Mapping[str, PostingType]] = {
+    "purchase": _type("1240", "200", "000000", MessageKind.PRESENTMENT),
+    "refund": _type("1240", "200", "200000", MessageKind.PRESENTMENT),
+    "cash": _type("1240", "200", "010000", MessageKind.PRESENTMENT),
+    "fee": _type("1740", "700", "000000", MessageKind.FEE_COLLECTION),
+    "purchase-reversal": _type("1240", "200", "000000", MessageKind.PRESENTMENT_REVERSAL),
+    "refund-reversal": _type("1240", "200", "200000", MessageKind.PRESENTMENT_REVERSAL),
+    "chargeback": _type("1442", "450", "000000", MessageKind.CHARGEBACK),
+    "chargeback-reversal": _type("1442", "450", "000000", MessageKind.CHARGEBACK_REVERSAL),
+    "second-presentment": _type("1240", "205", "000000", MessageKind.SECOND_PRESENTMENT),
+    "second-presentment-reversal": _type("1240", "205", "000000", MessageKind.SECOND_PRESENTMENT_REVERSAL),
+    "arbitration-chargeback": _type("1442", "451", "000000", MessageKind.ARBITRATION_CHARGEBACK),
+    "arbitration-chargeback-reversal": _type("1442", "451", "000000", MessageKind.ARBITRATION_CHARGEBACK_REVERSAL),
+}
+"""Our types as ISO 8583:1993 writes them: message type, function code of the whole amount, processing code."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EdgeLine:
+    """A header or a trailer: its first value, and the fields behind it."""
 
     mark: str
-    file_id: int
-    records: int = 0
-    total: int = 0
+    fields: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ClearingLayout:
-    """How a bank's extract writes its lines; ``columns`` maps our columns to its names, ``types`` its codes to ours."""
+    """A compiled layout; the schema in ``schemas/clearing/`` says what each key means.
+
+    ``dialect`` says what the records mean and bears the layout's name; ``records`` is the name that dialect has itself.
+    ``columns`` and ``types`` are keyed by our name and by the bank's code; ``optional`` are ours that a file may lack.
+    """
 
     name: str
     description: str
+    records: str
+    dialect: Dialect
     encoding: str
     separator: str
-    amounts: str
-    date: str
-    time: str
-    header: LineEnd
-    trailer: LineEnd
+    quote: str
+    decimal: str
+    minor: bool
+    dates: str
+    times: str
+    date_times: str
+    header: EdgeLine | None
+    file_id: tuple[str, ...]
+    names: bool
+    order: tuple[str, ...]
+    ignores_others: bool
+    detail_mark: str
+    trailer: EdgeLine | None
     columns: Mapping[str, str]
+    optional: frozenset[str]
+    constants: Mapping[str, str]
     types: Mapping[str, str]
 
-
-@cache
-def layout_schema() -> Mapping[str, Any]:
-    """Return the JSON Schema of a layout, which ships with the code."""
-    schema: Mapping[str, Any] = orjson.loads(schemas.read("clearing", "layout.schema.json"))
-    return schema
+    @property
+    def totals_by_currency(self) -> bool:
+        """Whether the file has one trailer line for each currency instead of one over all."""
+        return self.trailer is not None and "currency" in self.trailer.fields
 
 
-def read_layout(
-    name: str, text: str, known: Mapping[str, str], *, source: str = ""
-) -> ClearingLayout | tuple[DocumentError, ...]:
-    """Return the layout of a text, or every error in it; ``known`` holds the texts of the layouts it may extend."""
-    located = locate_yaml(text, source=source or f"{name}.yaml", content="clearing layout")
-    if not isinstance(located, LocatedDocument):
-        return located
-    found = schema_errors(located, layout_schema())
-    errors = [*located.errors, *(error for _, error in found)]
-    document = replace(located, broken=located.broken.union(path for path, _ in found))
-    parent = document.get("extends")
-    if parent is not None and parent not in known:
-        expected = f"{did_you_mean(parent, known)}write one of {choice(sorted(known))}"
-        errors.append(document.error(("extends",), f"is {parent!r}", expected))
-    if errors:
-        return tuple(sorted(errors, key=lambda error: (error.line, error.column)))
-    value: dict[str, Any] = dict(document.value)
-    if parent is not None:
-        inherited = read_layout(parent, known[parent], {key: known[key] for key in known if key != name})
-        if not isinstance(inherited, ClearingLayout):
-            return inherited
-        value = _merged(_as_data(inherited), value)
-    missing = [key for key in _REQUIRED if key not in value]
-    missing += [
-        f"{place}.{key}" for place, keys in _REQUIRED_WITHIN.items() for key in keys if key not in value.get(place, {})
-    ]
-    if missing:
-        return (document.error((), f"lacks {choice(missing)}", "write them, or extend a layout that has them"),)
-    return _layout(name, value)
+def meaning(dialect: Dialect, posting: PostingType, function_code: str) -> MessageKind | None:
+    """Return what a record of a type is in a dialect with that function code, None where it is nothing."""
+    fields = {"function_code": function_code}
+    if posting.reversed:
+        fields["presentment_reversal"] = "R"
+    try:
+        return kind_of(decoded_of(dialect.name, posting.message_type, fields), dialect)
+    except DecodeFailure:
+        return None
 
 
-def _merged(inherited: dict[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
-    merged = {**inherited, **own}
-    for key in _MERGED:
-        merged[key] = {**inherited[key], **own.get(key, {})}
-    return merged
-
-
-def _as_data(layout: ClearingLayout) -> dict[str, Any]:
-    def line_end(end: LineEnd) -> dict[str, Any]:
-        values = {"mark": end.mark, "file_id": end.file_id, "records": end.records, "total": end.total}
-        return {key: value for key, value in values.items() if value}
-
-    return {
-        "description": layout.description,
-        "encoding": layout.encoding,
-        "separator": layout.separator,
-        "amounts": layout.amounts,
-        "date": layout.date,
-        "time": layout.time,
-        "header": line_end(layout.header),
-        "trailer": line_end(layout.trailer),
-        "columns": dict(layout.columns),
-        "types": dict(layout.types),
-    }
-
-
-def _layout(name: str, value: Mapping[str, Any]) -> ClearingLayout:
-    return ClearingLayout(
-        name=name,
-        description=value["description"],
-        encoding=value["encoding"],
-        separator=value["separator"],
-        amounts=value["amounts"],
-        date=value["date"],
-        time=value["time"],
-        header=LineEnd(**value["header"]),
-        trailer=LineEnd(**value["trailer"]),
-        columns=value["columns"],
-        types=value["types"],
-    )
+def decoded_of(dialect: str, message_type: str, fields: dict[str, str]) -> Decoded:
+    """Return fields that came in no bytes of ISO 8583 as a decoded message without a card."""
+    return Decoded(dialect=dialect, mti=message_type, fields=fields, pan=None, oddities=(), positions={}, echo=Echo({}))

@@ -108,32 +108,32 @@ def word_of(value: Any) -> str | None:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
 
 
-def read_dialect_text(source: str, text: str, parents: Mapping[str, str]) -> DialectText:
-    """Read a dialect over those that it extends; ``source`` names its file in errors.
+def read_dialect_text(source: str, text: str, parents: Mapping[str, str], *, content: str = "dialect") -> DialectText:
+    """Read a dialect over those that it extends; ``source`` names its file in errors, ``content`` what it is.
 
     A mapping is merged key by key, at any depth; a list or a word replaces what the parent says, and a list that ends
     in ``inherited`` adds to it; a key without a value takes away the parent's; sub-fields of another layout replace the
     parent's whole.
     Raises :class:`DialectError` where a text cannot be read to its end.
     """
-    documents = [_located(source, text)]
-    while (parent := _parent(documents, parents)) is not None:
-        documents.append(_located(f"{parent}.yaml", parents[parent]))
+    documents = [_located(source, text, content)]
+    while (parent := _parent(documents, parents, content)) is not None:
+        documents.append(_located(f"{parent}.yaml", parents[parent], content))
     value: dict[str, Any] = {}
     for document in reversed(documents):
         value = _over(value, {key: entry for key, entry in document.value.items() if key != "extends"})
     return DialectText(value, tuple(documents))
 
 
-def _parent(documents: list[LocatedDocument], parents: Mapping[str, str]) -> str | None:
+def _parent(documents: list[LocatedDocument], parents: Mapping[str, str], content: str) -> str | None:
     document = documents[-1]
     stated = document.value.get("extends")
     if stated is None:
         return None
     if not isinstance(stated, str) or stated not in parents:
-        known = ", ".join(sorted(parents)) or "none, for no other dialect is there"
+        known = ", ".join(sorted(parents)) or f"none, for no other {content} is there"
         expected = f"{did_you_mean(stated, parents)}expected one of {known}"
-        raise DialectError([document.error(("extends",), f"names {shown(stated)}, which is no dialect", expected)])
+        raise DialectError([document.error(("extends",), f"names {shown(stated)}, which is no {content}", expected)])
     if len(documents) > MAXIMUM_PARENTS:
         problem = f"goes over {MAXIMUM_PARENTS} parents or in a circle"
         raise DialectError([documents[0].error(("extends",), problem, "shorten the chain")])
@@ -158,13 +158,13 @@ def _over(parent: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=64)
-def _located(source: str, text: str) -> LocatedDocument:
-    found = locate_yaml(text, source=source)
+def _located(source: str, text: str, content: str) -> LocatedDocument:
+    found = locate_yaml(text, source=source, content=content)
     if isinstance(found, tuple):
         raise DialectError(found)
     if not isinstance(found.value, dict):
-        expected = "expected a mapping of keys such as description, elements and kept"
-        raise DialectError([found.error((), "is no dialect", expected)])
+        expected = "expected a mapping of keys to values, such as description"
+        raise DialectError([found.error((), f"is no {content}", expected)])
     return found
 
 

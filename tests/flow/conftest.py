@@ -76,7 +76,7 @@ def make_pipeline(database: Database) -> Pipeline:
     snapshots = Snapshots()
     with database.service.connect() as connection:
         snapshots.refresh(connection)
-    intake = Intake(dialects=DIALECTS, token_keys=TOKEN_KEYS, active="k1", layouts=known_layouts())
+    intake = Intake(dialects=DIALECTS, token_keys=TOKEN_KEYS, active="k1", layouts=known_layouts(DIALECTS))
     holder: list[Pipeline] = []
     decider = BatchDecider(
         engine=database.service,
