@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from processor.core.card import Pan
 from processor.core.message import MessageKind
 from processor.wire.decode import Decoded, DecodeFailure, Echo
 from processor.wire.dialect import Dialect
@@ -115,6 +116,10 @@ def meaning(dialect: Dialect, posting: PostingType, function_code: str) -> Messa
         return None
 
 
-def decoded_of(dialect: str, message_type: str, fields: dict[str, str]) -> Decoded:
-    """Return fields that came in no bytes of ISO 8583 as a decoded message without a card."""
-    return Decoded(dialect=dialect, mti=message_type, fields=fields, pan=None, oddities=(), positions={}, echo=Echo({}))
+def decoded_of(
+    dialect: str, message_type: str, fields: dict[str, str], *, pan: Pan | None = None, oddities: tuple[str, ...] = ()
+) -> Decoded:
+    """Return fields that came in no bytes of ISO 8583 as a decoded message."""
+    return Decoded(
+        dialect=dialect, mti=message_type, fields=fields, pan=pan, oddities=oddities, positions={}, echo=Echo({})
+    )

@@ -5,7 +5,6 @@ The card number goes into a :class:`~processor.core.card.Pan` here and nowhere e
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Final
 
 from processor.core.card import CardReference, Pan
@@ -64,7 +63,7 @@ def read_posting(
     elif "reversal_date" in stated:
         raise BadValueError("reversal_date", "is given, but the type is no reversal; leave it empty or mend the type")
     oddities = _drop_copies(pan, fields)
-    return replace(decoded_of(layout.records, posting.message_type, fields), pan=pan, oddities=oddities), card
+    return decoded_of(layout.records, posting.message_type, fields, pan=pan, oddities=oddities), card
 
 
 def _needed(stated: Mapping[str, str], column: str) -> str:
