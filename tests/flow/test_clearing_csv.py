@@ -1,13 +1,17 @@
 """Clearing files in CSV on their way into the books: one presentment counts once, whatever format tells it."""
 
 import io
+from dataclasses import replace
 from typing import Final
 
 import pytest
 
+import schemas
+from processor.core.card import Pan
 from processor.flow.clearing import AcceptedClearingFile, UnknownClearingLinkError
 from processor.store.clearing import list_exceptions
 from processor.wire.clearing_file import ClearingFileError
+from processor.wire.clearing_layout_text import parse_clearing_layout
 from processor.wire.encode import encode_message
 from processor.wire.ipm import write_records
 from tests.flow.audit import assert_books_agree, count
@@ -98,3 +102,29 @@ def test_the_example_extracts_are_taken(pipeline: Pipeline) -> None:
         outcome.split()[0] for file in files for outcome, records in file.row.outcomes.items() if records
     }
     assert_books_agree(pipeline)
+
+
+def test_a_card_may_be_named_by_its_token(pipeline: Pipeline) -> None:
+    """A token of a live key names the card that its number names; one of another key is parked, and says so."""
+    texts = schemas.clearing_layouts()
+    text = (
+        "extends: posting-csv-v1\ncolumns: {card_number: null, card_token: TOKEN, card_token_key: KEY, "
+        "card_last_four: LAST}\noptional: [acquirer, acceptor, acceptor_name, mcc, approval_code, inherited]\n"
+    )
+    layout = parse_clearing_layout("own", text, texts, DIALECTS)
+    pipeline.intake = replace(pipeline.intake, layouts={"own": layout})
+    token = pipeline.intake.tokeniser(pipeline.snapshots.current).reference(Pan(PAN)).token.hex()
+    lines = [
+        f"D;{token};{key};0002;PURCHASE;100.00;EUR;2026-11-20;7123456{number:016d}"
+        for number, key in enumerate(("k1", "gone"), start=1)
+    ]
+    names = "RECORD;TOKEN;KEY;LAST;TYPE;AMOUNT;CURRENCY;LOCAL_DATE;ARN"
+    data = "\n".join(["H;own;F1;2026-11-20", names, *lines, "T;EUR;2;200.00", ""]).encode()
+    _take(pipeline, _ipm())
+    taken = _take(pipeline, data)
+    with pipeline.database.service.connect() as connection:
+        (exception,) = list_exceptions(connection, "alpha", "F1", 0, 10)
+
+    outcomes = {outcome.split()[0]: records for outcome, records in taken.row.outcomes.items() if records}
+    assert {"DUPLICATE": 1, "PARKED": 1} == outcomes
+    assert "card_token_key: names no live token key; the live keys are k1" == exception.problem
