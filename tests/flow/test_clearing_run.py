@@ -4,7 +4,7 @@ import io
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count as numbers
-from typing import Any
+from typing import Any, Final
 
 import pytest
 import structlog
@@ -32,7 +32,7 @@ from tests.flow.clearing_files import (
     state,
     take,
 )
-from tests.flow.conftest import SKYWAYS, Pipeline, apply_skyways, iso87, make_pipeline, take_clearing_file
+from tests.flow.conftest import Pipeline, apply_skyways, iso87, make_pipeline, take_clearing_file
 
 
 @pytest.fixture(autouse=True)
@@ -199,20 +199,41 @@ def test_a_banks_outgoing_file_tells_its_disputes(pipeline: Pipeline) -> None:
     assert_books_agree(pipeline)
 
 
+POSTING_EXTRACT: Final = b"""\
+H;posting-csv-v1;ALPHA-20261120-1;2026-11-20
+RECORD;CARD_NUMBER;TYPE;AMOUNT;CURRENCY;BILLING_AMOUNT;BILLING_CURRENCY;LOCAL_DATE;LOCAL_TIME;ACQUIRER;ACCEPTOR;\
+ACCEPTOR_NAME;MCC;ARN;APPROVAL_CODE
+D;4000000000000002;PURCHASE;100.00;EUR;;;2026-11-19;10:30:00;12345678;NOBODY000000001;;5999;71234566323000000000001;A1
+D;4000000000000002;PURCHASE;40.00;USD;36.00;EUR;2026-11-19;11:00:00;12345678;NOBODY000000001;;5999;\
+71234566323000000000002;A2
+D;4000000000000002;REFUND;20.00;EUR;;;2026-11-20;09:00:00;12345678;NOBODY000000001;;5999;71234566323000000000003;
+D;4000000000000002;CASH;50.00;EUR;;;2026-11-20;09:30:00;12345678;NOBODY000000001;;6011;71234566323000000000004;
+T;EUR;3;170.00
+T;USD;1;40.00
+"""
+DISPUTE_EXTRACT: Final = b"""\
+H;dispute-csv-v1;ALPHA-D-20261125-1;2026-11-25
+RECORD;CARD_NUMBER;STAGE;AMOUNT;CURRENCY;PURCHASE_DATE;PURCHASE_TIME;ARN;FUNCTION_CODE
+D;4000000000000002;CHARGEBACK;100.00;EUR;2026-11-20;08:00:00;71234566323000000000001;450
+D;4000000000000002;SECOND-PRESENTMENT;100.00;EUR;2026-11-20;09:00:00;71234566323000000000001;205
+D;4000000000000002;ARBITRATION-CHARGEBACK;40.00;EUR;2026-11-20;10:00:00;71234566323000000000001;454
+T;EUR;3;240.00
+"""
+
+
 def test_extracts_of_lines_end_like_records(pipeline: Pipeline) -> None:
     """A posting extract earns and takes back, a dispute extract charges back; told again by IPM it is one message."""
 
-    def take_lines(name: str) -> AcceptedClearingFile:
-        with (SKYWAYS / name).open("rb") as source:
-            return take_clearing_file(
-                source, bank="alpha", dialect_name="", intake=pipeline.intake, decider=pipeline.decider
-            )
+    def take_lines(data: bytes) -> AcceptedClearingFile:
+        return take_clearing_file(
+            io.BytesIO(data), bank="alpha", dialect_name="", intake=pipeline.intake, decider=pipeline.decider
+        )
 
-    taken = take_lines("posting-extract.csv")
+    taken = take_lines(POSTING_EXTRACT)
     assert {"ACCEPTED EARNED": 2, "ACCEPTED TAKEN_BACK": 1, "ACCEPTED EXCLUDED": 1} == taken.row.outcomes
     assert {"EUR": 170_00, "USD": 40_00} == taken.row.totals
     earned = totals(pipeline.database)
-    assert take_lines("posting-extract.csv").duplicate
+    assert take_lines(POSTING_EXTRACT).duplicate
     same = presentment(1, acquirer_reference="71234566323000000000001")
     other = presentment(1, acquirer_reference="71234566323000000000002")
     again = take(pipeline, file_of(same, other, file_id="IPM-1"))
@@ -220,7 +241,7 @@ def test_extracts_of_lines_end_like_records(pipeline: Pipeline) -> None:
         "40.00 USD are not 100.00 EUR"
     )
     assert earned == totals(pipeline.database)
-    disputed = take_lines("dispute-extract.csv")
+    disputed = take_lines(DISPUTE_EXTRACT)
     assert 3 == sum(disputed.row.outcomes.values())
     (pending, available) = totals(pipeline.database)
     assert (0, earned[1] - 30) == (pending, available), "40.00 of 100.00 are in dispute in the end"
