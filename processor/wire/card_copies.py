@@ -1,6 +1,7 @@
 """Copies of the account number in other fields: the last thing decoding looks for before a message leaves it.
 
-It decides which fields repeat the number: as digits, in groups, packed, or as the hexadecimal of characters.
+It decides which fields repeat the number: as digits, in groups, packed, as the hexadecimal of characters, or cut to the
+width of a field that is too narrow for it.
 It never returns a value.
 """
 
@@ -13,19 +14,30 @@ _BETWEEN: Final = "\x00"
 _ASCII: Final = "3"
 _EBCDIC: Final = "F"
 """What stands before each digit in the hexadecimal of ASCII and of EBCDIC characters."""
+_OF_A_SHORT_NUMBER: Final = 4
+_OF_A_NUMBER: Final = 6
+"""Digits that a cut number has lost; what is left tells the whole, beside the BIN and the last four, which are kept."""
+_MONEY: Final = ("amount", "amounts")
+"""How the names of fields end that are never dropped for a mere likeness to a part of a number."""
 
 
 def copies_of(pan: Pan, fields: Mapping[str, str]) -> list[str]:
     """Return the names of the fields that hold the account number in any form; packed digits read as digits do."""
     digits = pan.clear()
-    forms = (digits, _ASCII.join(digits), _EBCDIC.join(digits))
-    if not _holds(_BETWEEN.join(fields.values()), forms):
+    lost = _OF_A_NUMBER if len(digits) >= 16 else _OF_A_SHORT_NUMBER
+    # The middle alone is looked for first: it is in the number, and in what is left when either end is cut.
+    if not _holds(_BETWEEN.join(fields.values()), digits[lost:-lost]):
         return []
-    return [name for name, value in fields.items() if _holds(value, forms)]
+    parts = (digits[:-lost], digits[len(digits[: lost + 1].rstrip("0")) - 1 :])
+    return [
+        name
+        for name, value in fields.items()
+        if _holds(value, digits) or (not name.endswith(_MONEY) and any(_holds(value, part) for part in parts))
+    ]
 
 
-def _holds(said: str, forms: tuple[str, str, str]) -> bool:
-    digits, ascii_form, ebcdic_form = forms
-    if digits in said.replace(" ", "").replace("-", "") or ascii_form in said:
+def _holds(said: str, digits: str) -> bool:
+    if digits in said.replace(" ", "").replace("-", "") or _ASCII.join(digits) in said:
         return True
-    return ebcdic_form in said or ebcdic_form.lower() in said
+    ebcdic = _EBCDIC.join(digits)
+    return ebcdic in said or ebcdic.lower() in said

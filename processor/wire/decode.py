@@ -120,7 +120,7 @@ def decode(dialect: Dialect, raw: bytes) -> Decoded:
             position += len(length)
         position += len(data)
     pan = _pan(dialect, document, encoded, oddities)
-    _drop_copies(pan, fields, positions, oddities)
+    _drop_copies(pan, fields, positions, oddities, dialect)
     if dialect.header is not None:
         echo[0] = encoded["h"]["data"]
     return Decoded(
@@ -329,12 +329,27 @@ def _unnamed(layout: Layout, carrier: str, tag: str) -> SubfieldRule | None:
     return SubfieldRule(name=f"{carrier}.{tag}", kept=True, strict=False, valid=str.isprintable, numeric=False)
 
 
-def _drop_copies(pan: Pan | None, fields: dict[str, str], positions: dict[str, int], oddities: list[str]) -> None:
-    """Drop the fields in which a host repeats the account number, whatever else they are kept for."""
+def _drop_copies(
+    pan: Pan | None,
+    fields: dict[str, str],
+    positions: dict[str, int],
+    oddities: list[str],
+    dialect: Dialect | None = None,
+) -> None:
+    """Drop the fields in which a host repeats the account number, whatever else they are kept for.
+
+    With a dialect, what was taken out of such a field goes with it: a track lies around the number it holds.
+    """
     if pan is None:
         return
     for name in copies_of(pan, fields):
-        del fields[name], positions[name]
+        if name not in fields:  # It went with the one it was taken out of.
+            continue
+        place = positions[name]
+        rule = dialect.rules.get(str(dialect.numbers.get(name))) if dialect is not None else None
+        carried = [other for other in fields if positions[other] == place] if rule and rule.layout else [name]
+        for dropped in carried:
+            del fields[dropped], positions[dropped]
         oddities.append(f"{name} holds the card number")
 
 

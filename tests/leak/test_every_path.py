@@ -6,7 +6,6 @@ texts of values and errors; for the digits as text and as bytes, in ASCII, in pa
 
 import io
 import logging
-from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date, timedelta
@@ -37,54 +36,11 @@ from processor.wire.ipm import write_records
 from settlement.settle import Settled, parties_of, settle
 from tests.conftest import Database
 from tests.flow.conftest import DIALECTS, NOW, Pipeline, apply_skyways, iso87, make_pipeline, take_clearing_file
-
-GOLD: Final = "4000001234567899"
-CLASSIC: Final = "4000019876543218"
-PLATINUM: Final = "5413331357924686"
-BLUE: Final = "2223008642135792"
-NEW_GOLD: Final = "4000002468135791"
-NUMBERS: Final = (GOLD, CLASSIC, PLATINUM, BLUE, NEW_GOLD)
-VERIFICATION_VALUE: Final = "93715284"
-"""Longer than a real one, so that it does not come up by chance."""
-PIN_BLOCK: Final = "0412AC89ABCDEF67"
-SECRETS: Final = (*NUMBERS, VERIFICATION_VALUE, PIN_BLOCK)
-
-
-def written_forms(secret: str) -> set[bytes]:
-    """Return how a secret looks in a text, in a hexadecimal or base64 dump of one, or in bytes, also packed ones."""
-    forms = {bytes.fromhex(secret), secret.lower().encode()}
-    for spelling in (secret.encode(), secret.encode("cp500")):
-        forms |= {spelling, spelling.hex().encode(), spelling.hex().upper().encode()}
-        for before in range(3):
-            # What stands beside decides the first and last characters of base64: those are left out.
-            first = -(-before * 4 // 3)
-            encoded = b64encode(bytes(before) + spelling)[: (before + len(spelling)) // 3 * 4]
-            forms.add(encoded[first:])
-    return forms
-
-
-FORMS: Final = {secret: written_forms(secret) for secret in SECRETS}
-
-
-def leaks(found: bytes) -> set[str]:
-    """Return the secrets that some bytes hold in any form."""
-    return {secret for secret, forms in FORMS.items() if any(form in found for form in forms)}
-
-
-def test_the_search_finds_every_form() -> None:
-    """Each spelling of a number is found where it stands among other bytes, and nothing is found where none stands."""
-    spelled = [
-        f"x{GOLD}y".encode(),
-        GOLD.encode().hex().encode(),
-        b"\x01" + bytes.fromhex(GOLD) + b"\x02",
-        GOLD.encode("cp500"),
-        GOLD.encode("cp500").hex().upper().encode(),
-        *[b64encode(b"z" * before + GOLD.encode() + b"tail") for before in range(4)],
-        b64encode(b"12345" + GOLD.encode("cp500")),
-    ]
-
-    assert [{GOLD}] * len(spelled) == [leaks(found) for found in spelled]
-    assert set() == leaks(b"4000001234567898 0412AC89 MTIzNDU2Nzg5MA==")
+from tests.leak.every_dialect import document_with_every_dialect, host_dialects
+from tests.leak.forms import leaks
+from tests.leak.held import said_by
+from tests.leak.known import BLUE, CLASSIC, GOLD, NEW_GOLD, PIN_BLOCK, PLATINUM, SECRETS, VERIFICATION_VALUE
+from tests.leak.messages import full_message
 
 
 @pytest.fixture
@@ -102,7 +58,7 @@ def log(caplog: pytest.LogCaptureFixture) -> Iterator[list[Any]]:
 @pytest.fixture
 def written(log: list[Any], database: Database) -> Pipeline:
     """Build a pipeline whose every library logs."""
-    apply_skyways(database)
+    apply_skyways(database, document=document_with_every_dialect())
     return make_pipeline(database)
 
 
@@ -224,11 +180,27 @@ def go_every_way(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> list[ob
     for message in (sent(10, GOLD), sent(11, PLATINUM)):
         said += pipeline.send(*broken(message))
         said += pipeline.send(replace(message, bank="gamma"))
+    said += _every_dialect(pipeline)
     said += _failing(pipeline, monkeypatch)
     said += _clearing(pipeline)
     said += _cards(pipeline)
     said.append(replay(pipeline.decider, pipeline.intake, None, 100))
     said.append(pipeline.worker.counts)
+    return said
+
+
+def _every_dialect(pipeline: Pipeline) -> list[object]:
+    """Send a purchase in every dialect of hosts, again, as another message, broken, and beside its response."""
+    said: list[object] = []
+    for number, dialect in enumerate(host_dialects(), start=300):
+        raw = full_message(dialect, number, GOLD)
+        message = IncomingMessage(caller_id=str(number), bank="alpha", dialect=dialect.name, iso8583=raw)
+        (first, again) = pipeline.send(message, message)
+        assert ("ACCEPTED", "DUPLICATE") == (first.outcome.name, again.outcome.name), (dialect.name, first, again)
+        other = full_message(dialect, number, GOLD, amount="000000000100")
+        unknown = full_message(dialect, number + 100, CLASSIC[:-1] + "0")
+        said += [first, again, *pipeline.send(replace(message, iso8583=other), replace(message, iso8583=unknown))]
+        said += pipeline.send(*broken(message))
     return said
 
 
@@ -294,7 +266,7 @@ def _clearing(pipeline: Pipeline) -> list[object]:
             )
             said.append(taken)
         except (ClearingFileError, ValueError) as error:
-            said.append((str(error), error.__cause__, error.__context__))
+            said.append((said_by(error), error.__cause__, error.__context__))
     assert 1 == len([one for one in said if not isinstance(one, tuple)])
     return said
 
@@ -344,7 +316,7 @@ def test_no_secret_is_written_anywhere(
         **_dump(written.database),
     }
 
-    assert {} == {place: leaks(content) for place, content in found.items() if leaks(content)}
+    assert {} == {place: leaks(content, SECRETS) for place, content in found.items() if leaks(content, SECRETS)}
     assert {answer.reason.name for answer in said if isinstance(answer, Answer)} >= {
         "EARNED",
         "QUOTED",
@@ -364,7 +336,7 @@ def test_no_secret_is_written_anywhere(
 
 
 def _dump(database: Database) -> dict[str, bytes]:
-    """Return every row of every table as text; byte strings appear in hexadecimal."""
+    """Return every row of every table as text; byte strings appear in hexadecimal, which the search reads too."""
     with database.owner.connect() as connection:
         return {
             f"table {table.name}": "\n".join(
@@ -420,7 +392,9 @@ def test_a_number_in_a_field_that_is_kept_is_dropped_with_it(written: Pipeline, 
     (answer,) = written.send(sent(1, GOLD, **{place: value}))
 
     assert "ACCEPTED" == answer.outcome.name
-    assert {} == {where: leaks(content) for where, content in _dump(written.database).items() if leaks(content)}
+    assert {} == {
+        where: leaks(content, SECRETS) for where, content in _dump(written.database).items() if leaks(content, SECRETS)
+    }
     with written.database.owner.connect() as connection:
         oddities = connection.execute(text("SELECT fields -> 'oddities' ->> 0 FROM message")).scalar_one()
     assert f"{place} holds the card number" == oddities
@@ -433,4 +407,6 @@ def test_the_response_is_searched_for_the_request_s_number(written: Pipeline) ->
     (answer,) = written.send(replace(sent(1, GOLD), iso8583_response=response.iso8583))
 
     assert "ACCEPTED" == answer.outcome.name
-    assert {} == {where: leaks(content) for where, content in _dump(written.database).items() if leaks(content)}
+    assert {} == {
+        where: leaks(content, SECRETS) for where, content in _dump(written.database).items() if leaks(content, SECRETS)
+    }

@@ -23,7 +23,8 @@ from processor.wire.dialect import Dialect
 from processor.wire.encode import EncodeFailure, encode_message
 from tests.conftest import Database
 from tests.flow.conftest import DIALECTS, SKYWAYS, Pipeline, apply_skyways, make_pipeline
-from tests.flow.test_pan_leak import GOLD, PIN_BLOCK, VERIFICATION_VALUE, leaks
+from tests.leak.forms import leaks
+from tests.leak.known import GOLD, PIN_BLOCK, SECRETS, VERIFICATION_VALUE
 from tests.wire.messages import fields_of, message_types
 
 ONLINE: Final = [name for name in DIALECTS if not name.startswith("ipm93-")]
@@ -115,7 +116,7 @@ def test_no_dialect_lets_card_data_through(linked: Pipeline) -> None:
     found: dict[str, bytes] = {"said": repr(said).encode(), "log": repr(log).encode(), **dump(linked.database)}
 
     assert count > 10 * len(ONLINE)
-    assert {} == {place: leaks(content) for place, content in found.items() if leaks(content)}
+    assert {} == {place: leaks(content, SECRETS) for place, content in found.items() if leaks(content, SECRETS)}
     assert found["message"]
     assert found["undecodable"]
 
@@ -143,6 +144,8 @@ def test_what_waits_of_a_clearing_file_holds_no_card_data(linked: Pipeline) -> N
     waiting: list[Any] = [(record, record.fields) for chunk in chunks for record in unpack_chunk(chunk)]
 
     assert 3 == len(waiting)
-    assert set() == leaks(repr(waiting).encode())
-    assert {} == {place: leaks(content) for place, content in dump(linked.database).items() if leaks(content)}
-    assert set() == leaks(repr(said).encode()) - {GOLD}, "a file id is repeated as it is stated"
+    assert set() == leaks(repr(waiting).encode(), SECRETS)
+    assert {} == {
+        place: leaks(content, SECRETS) for place, content in dump(linked.database).items() if leaks(content, SECRETS)
+    }
+    assert set() == leaks(repr(said).encode(), SECRETS) - {GOLD}, "a file id is repeated as it is stated"
