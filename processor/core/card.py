@@ -67,3 +67,12 @@ class CardReference:
     last_four: str
     product: str | None
     alternates: tuple[bytes, ...] = ()
+
+
+def passes_check_digit(digits: str) -> bool:
+    """Tell whether the last digit is right by the Luhn formula (ISO/IEC 7812-1, annex B)."""
+    total = 0
+    for place, digit in enumerate(reversed(digits)):
+        value = int(digit) * (1 + place % 2)
+        total += value - 9 if value > 9 else value
+    return total % 10 == 0

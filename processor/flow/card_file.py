@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any, Final
 
-from processor.core.card import CardReference, Pan
+from processor.core.card import CardReference, Pan, passes_check_digit
 from processor.core.outcome import Reason
 from processor.flow.batch import BatchDecider
 from processor.flow.intake import Intake
@@ -104,7 +104,7 @@ class CardFileIntake:
             bucket_count = load_bucket_count(connection)
         if self.bank not in snapshot.calendars:
             known = ", ".join(sorted(snapshot.calendars)) or "none; apply a programme first"
-            raise UnknownBankError(f"no programme names a bank {self.bank!r}; known banks: {known}")
+            raise UnknownBankError(f"no programme names this bank; known banks: {known}")
         self._started_at = self._started_at or self.decider.clock().astimezone(UTC)
         for start in range(0, len(records), RECORDS_IN_A_TRANSACTION):
             self._take_chunk(records[start : start + RECORDS_IN_A_TRANSACTION], snapshot, bucket_count)
@@ -253,15 +253,6 @@ def _is_card_number(value: str) -> bool:
     """Tell whether a text could be a card number, also one that is written in groups."""
     digits = value.replace(" ", "").replace("-", "")
     return _PAN.fullmatch(digits) is not None and passes_check_digit(digits)
-
-
-def passes_check_digit(digits: str) -> bool:
-    """Tell whether the last digit is right by the Luhn formula (ISO/IEC 7812-1, annex B)."""
-    total = 0
-    for place, digit in enumerate(reversed(digits)):
-        value = int(digit) * (1 + place % 2)
-        total += value - 9 if value > 9 else value
-    return total % 10 == 0
 
 
 def _date(text: str) -> date | None:

@@ -173,7 +173,7 @@ class _Staging:
 def _require_bank(bank: str, snapshot: Snapshot) -> None:
     if bank not in snapshot.calendars:
         known = ", ".join(sorted(snapshot.calendars)) or "none; apply a programme first"
-        raise UnknownClearingLinkError(f"no programme names a bank {bank!r}; known banks: {known}")
+        raise UnknownClearingLinkError(f"no programme names this bank; known banks: {known}")
 
 
 def _open(source: ClearingSource, format_name: str, intake: Intake) -> ClearingReading:

@@ -193,11 +193,12 @@ def clearing_link(bank: str, dialect: str) -> Link:
 
 
 def _unknown_link(incoming: IncomingMessage, snapshot: Snapshot, *, known_dialect: bool) -> Refusal:
+    """Say what is known instead; what the host wrote is not repeated, for it may be a card number."""
     dialects = sorted(dialect for bank, dialect in snapshot.links if bank == incoming.bank)
     if not dialects:
         banks = ", ".join(sorted({bank for bank, _ in snapshot.links})) or "none; apply a programme first"
-        problem = f"no programme names a bank {incoming.bank!r}; known banks: {banks}"
+        problem = f"no programme names this bank; known banks: {banks}"
         return Refusal(outcome=Outcome.REJECTED, reason=Reason.UNKNOWN_BANK, problem=problem)
-    which = "has no link of" if known_dialect else "names the unknown"
-    problem = f"bank {incoming.bank!r} {which} dialect {incoming.dialect!r}; its links speak {', '.join(dialects)}"
+    which = "has no link of this dialect" if known_dialect else "has no link of the dialect named, which is unknown"
+    problem = f"bank {incoming.bank!r} {which}; its links speak {', '.join(dialects)}"
     return Refusal(outcome=Outcome.REJECTED, reason=Reason.UNKNOWN_DIALECT, problem=problem)

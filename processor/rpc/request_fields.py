@@ -7,16 +7,17 @@ import re
 from typing import Final
 from uuid import UUID
 
+from processor.core.card import passes_check_digit
 from processor.core.located_document import CONTROL
-from processor.flow.card_file import passes_check_digit
 from processor.rpc.errors import CallError, ErrorReason
 
 LONGEST_ACTOR: Final = 100
 
 _CARD_NUMBER: Final = re.compile(
-    r"(?<![0-9])(?:[0-9]{12,19}|[0-9]{4}(?:[ -][0-9]{4}){2}(?:[ -][0-9]{1,4}){1,2})(?![0-9])"
+    r"(?<![0-9])(?:[0-9]{12,19}|[0-9]{4}(?:[ -][0-9]{4}){2}(?:[ -][0-9]{1,4}){1,2}|[0-9]{4}[ -][0-9]{6}[ -][0-9]{4,5})"
+    r"(?![0-9])"
 )
-"""What is written like a card number: 12 to 19 digits in one run, or in groups of four."""
+"""What is written like a card number: 12 to 19 digits in one run, in groups of four, or of 4, 6 and 4 or 5."""
 
 
 def invalid_field(field: str, problem: str) -> CallError:

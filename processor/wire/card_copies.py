@@ -32,7 +32,8 @@ def copies_of(pan: Pan, fields: Mapping[str, str]) -> list[str]:
     return [
         name
         for name, value in fields.items()
-        if _holds(value, digits) or (not name.endswith(_MONEY) and any(_holds(value, part) for part in parts))
+        if _holds(value, digits)
+        or (len(value) < len(digits) and not name.endswith(_MONEY) and any(_holds(value, part) for part in parts))
     ]
 
 

@@ -140,6 +140,8 @@ class CsvReading:
         except BadValueError as error:
             self._broken += 1
             return ClearingRecord(number=self._line, place=place, raw=raw, failure=self._failure(error))
+        if decoded.pan is not None and decoded.pan.clear() in self.file_id:
+            self._refuse("the file's id holds a card number of the file; give the file another id", None, "file_id")
         return ClearingRecord(number=self._line, place=place, raw=raw, decoded=decoded, card=card)
 
     def _count(self, stated: Mapping[str, str]) -> None:

@@ -5,15 +5,19 @@ then must not count.
 It never shows a record's content.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import Protocol
+from typing import Final, Protocol
 
 from processor.core.card import CardReference
 from processor.core.message import CardMessage
 from processor.wire.decode import Decoded, DecodeFailure
 from processor.wire.dialect import Dialect
+
+_LIKE_A_CARD_NUMBER: Final = re.compile(r"(?<![0-9])[0-9]{12,19}(?![0-9])")
+_NOT_SAID: Final = "not repeated, it may be a card number"
 
 
 class ClearingFileError(ValueError):
@@ -25,12 +29,18 @@ class ClearingFileError(ValueError):
     def __init__(
         self, problem: str, *, place: str, stated: int | str | None = None, calculated: int | str | None = None
     ) -> None:
+        stated, calculated = _sayable(stated), _sayable(calculated)
         control = "" if stated is None else f" (stated {stated}, calculated {calculated})"
         super().__init__(f"{place}: {problem}{control}")
         self.problem = problem
         self.place = place
         self.stated = stated
         self.calculated = calculated
+
+
+def _sayable(control: int | str | None) -> int | str | None:
+    """Return a control as an error may say it: a text may be a card number where a file's columns are shifted."""
+    return _NOT_SAID if isinstance(control, str) and _LIKE_A_CARD_NUMBER.search(control) else control
 
 
 class ClearingSource(Protocol):

@@ -36,7 +36,7 @@ def open_reading(
     """
     known = clearing_formats(dialects, layouts)
     if name and name not in known:
-        raise UnknownFormatError(f"{name!r} is no format of clearing files; use one of {', '.join(known)}")
+        raise UnknownFormatError(f"the format is none of clearing files; use one of {', '.join(known)}")
     begun = _beginning(source)
     named = name or _recognised(begun, dialects, layouts, known)
     rewound = Rewound(begun, source)

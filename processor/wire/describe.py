@@ -5,15 +5,19 @@ kept by their length alone.
 It is for tools, not for the path of a message.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from processor.core.card import passes_check_digit
 from processor.wire.decode import Decoded, decode, library_decode
 from processor.wire.dialect import Dialect
 from processor.wire.layout import Layout, LayoutError
 
 DROPPED: Final = "dropped"
+HIDDEN: Final = "not shown, it may be a card number"
+_DIGITS: Final = re.compile(r"(?<![0-9])[0-9]{12,19}(?![0-9])")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,10 +68,16 @@ def _shown(dialect: Dialect, decoded: Decoded, name: str, value: str) -> str:
     if name == "pan":
         return "" if decoded.pan is None else decoded.pan.masked
     if name in decoded.fields:
-        return decoded.fields[name]
+        kept = decoded.fields[name]
+        return HIDDEN if decoded.pan is None and _is_like_a_card_number(kept) else kept
     if name in dialect.sensitive:
         return DROPPED
     return f"not kept ({len(value)} characters)" if value else ""
+
+
+def _is_like_a_card_number(value: str) -> bool:
+    """Tell whether a value holds what could be a card number, where the message names none to compare it with."""
+    return any(map(passes_check_digit, _DIGITS.findall(value.replace(" ", "").replace("-", ""))))
 
 
 def _subfield_rows(

@@ -102,6 +102,8 @@ class IpmReading:
             self._refuse(misplaced)
         self._amount_total += int(decoded.fields.get("amount", "0"))
         if role is RecordRole.RECORD:
+            if decoded.pan is not None and decoded.pan.clear() in self.file_id:
+                self._refuse("the file's id holds a card number of the file; give the file another id")
             return ClearingRecord(number=self._number, place=self._place(), raw=raw, decoded=decoded)
         if role is RecordRole.HEADER:
             self.file_id = decoded.fields.get("file_id", "").strip()

@@ -4,10 +4,10 @@ from uuid import UUID
 
 from sqlalchemy import text
 
-from processor.core.card import Pan
+from processor.core.card import Pan, passes_check_digit
 from processor.core.outcome import Outcome, Reason
 from processor.flow.adjust import Adjusted, Adjustment, adjust
-from processor.flow.card_file import CardFileIntake, CardFileRecord, CardFileResult, passes_check_digit
+from processor.flow.card_file import CardFileIntake, CardFileRecord, CardFileResult
 from processor.flow.submission import Answer
 from processor.store.directory import bucket_of
 from settlement.verification import verify

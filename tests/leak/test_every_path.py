@@ -5,7 +5,6 @@ texts of values and errors; for the digits as text and as bytes, in ASCII, in pa
 """
 
 import io
-import logging
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date, timedelta
@@ -13,9 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-import structlog
 from sqlalchemy import text
-from structlog.testing import CapturingLoggerFactory
 
 from examples.traffic.skyways import programme
 from processor.core.card import Pan
@@ -25,10 +22,8 @@ from processor.flow.card_file import CardFileIntake, CardFileRecord
 from processor.flow.explain import explain_decision
 from processor.flow.replay import replay
 from processor.flow.submission import Answer, IncomingMessage
-from processor.log import configure_logging
 from processor.store.card_side import write_batch
 from processor.store.settlement import CycleKey
-from processor.store.tables import metadata
 from processor.wire.clearing_file import ClearingFileError
 from processor.wire.decode import Decoded
 from processor.wire.encode import encode_message
@@ -41,18 +36,7 @@ from tests.leak.forms import leaks
 from tests.leak.held import said_by
 from tests.leak.known import BLUE, CLASSIC, GOLD, NEW_GOLD, PIN_BLOCK, PLATINUM, SECRETS, VERIFICATION_VALUE
 from tests.leak.messages import full_message
-
-
-@pytest.fixture
-def log(caplog: pytest.LogCaptureFixture) -> Iterator[list[Any]]:
-    """Log as a worker does, every level of every library, and keep what is written."""
-    caplog.set_level(logging.DEBUG)
-    caplog.set_level(logging.DEBUG, logger="sqlalchemy")
-    factory = CapturingLoggerFactory()
-    configure_logging(level=logging.DEBUG)
-    structlog.configure(**{**structlog.get_config(), "logger_factory": factory, "cache_logger_on_first_use": False})
-    yield factory.logger.calls
-    configure_logging()
+from tests.leak.written import dump, server_log
 
 
 @pytest.fixture
@@ -311,9 +295,9 @@ def test_no_secret_is_written_anywhere(
         "answers and errors": repr(said).encode(),
         "structured log": repr(log).encode(),
         "libraries' logs": caplog.text.encode(),
-        "server's log": _server_log(administrator_url),
+        "server's log": server_log(administrator_url),
         "settlement files": _settled(written, tmp_path),
-        **_dump(written.database),
+        **dump(written.database),
     }
 
     assert {} == {place: leaks(content, SECRETS) for place, content in found.items() if leaks(content, SECRETS)}
@@ -333,23 +317,6 @@ def test_no_secret_is_written_anywhere(
     assert "parameters hidden" in caplog.text
     assert all(found[f"table {name}"] for name in ("message", "message_conflict", "parked", "undecodable", "card"))
     assert found["settlement files"]
-
-
-def _dump(database: Database) -> dict[str, bytes]:
-    """Return every row of every table as text; byte strings appear in hexadecimal, which the search reads too."""
-    with database.owner.connect() as connection:
-        return {
-            f"table {table.name}": "\n".join(
-                connection.execute(text(f"SELECT t::text FROM {table.name} t")).scalars()
-            ).encode()
-            for table in metadata.sorted_tables
-        }
-
-
-def _server_log(administrator_url: str) -> bytes:
-    """Return what PostgreSQL itself logged: it names the statements that fail, with their values."""
-    folder = administrator_url.split("host=")[1].replace("%2F", "/")
-    return (Path(folder) / "log").read_bytes()
 
 
 def _explained(pipeline: Pipeline) -> list[object]:
@@ -393,7 +360,7 @@ def test_a_number_in_a_field_that_is_kept_is_dropped_with_it(written: Pipeline, 
 
     assert "ACCEPTED" == answer.outcome.name
     assert {} == {
-        where: leaks(content, SECRETS) for where, content in _dump(written.database).items() if leaks(content, SECRETS)
+        where: leaks(content, SECRETS) for where, content in dump(written.database).items() if leaks(content, SECRETS)
     }
     with written.database.owner.connect() as connection:
         oddities = connection.execute(text("SELECT fields -> 'oddities' ->> 0 FROM message")).scalar_one()
@@ -408,5 +375,5 @@ def test_the_response_is_searched_for_the_request_s_number(written: Pipeline) ->
 
     assert "ACCEPTED" == answer.outcome.name
     assert {} == {
-        where: leaks(content, SECRETS) for where, content in _dump(written.database).items() if leaks(content, SECRETS)
+        where: leaks(content, SECRETS) for where, content in dump(written.database).items() if leaks(content, SECRETS)
     }
