@@ -106,7 +106,7 @@ def channel(cleared: tuple[Pipeline, dict[str, Any]], tmp_path: Path) -> Iterato
     parts.engine.dispose()
 
 
-def said_by_call(channel: grpc.Channel, method: Any, requests: list[Any]) -> bytes:
+def said_by_call(channel: Any, method: Any, requests: list[Any]) -> bytes:
     """Return everything that the caller hears: answers, or the status with its details."""
     response = GetMessageClass(method.output_type)
     path = f"/{method.containing_service.full_name}/{method.name}"
@@ -193,7 +193,8 @@ def streams() -> Iterator[tuple[str, Any, list[Any]]]:
     for field in card_file_pb2.CardRecord.DESCRIPTOR.fields:
         if field.type == field.TYPE_STRING:
             sound = {"card_number": GOLD, "account_reference": "A-1", "product": "alpha-gold"}
-            record = card_file_pb2.CardRecord(**{**sound, field.name: SPELLINGS[1]})
+            typed: Any = {**sound, field.name: SPELLINGS[1]}
+            record = card_file_pb2.CardRecord(**typed)
             for bank in ("alpha", GOLD):
                 request = card_file_pb2.SubmitCardsRequest(bank=bank, records=[record])
                 yield f"SubmitCards {bank} {field.name}", cards, [request]
