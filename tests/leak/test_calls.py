@@ -100,7 +100,12 @@ def channel(cleared: tuple[Pipeline, dict[str, Any]], tmp_path: Path) -> Iterato
     parts = build(settings, lambda: NOW)
     parts.worker.start()
     services = services_of(parts, settings, CardNetworkService(parts.worker))
-    with serving(lambda server: [service.add(server) for service in services] and None) as opened:
+
+    def add(server: grpc.aio.Server) -> None:
+        for service in services:
+            service.add(server)
+
+    with serving(add) as opened:
         yield opened
     parts.worker.stop()
     parts.engine.dispose()
