@@ -14,31 +14,32 @@ from tests.leak.forms import leaks
 from tests.leak.held import said_by
 from tests.leak.known import DISCRETIONARY, GOLD, SECRETS, TRACK_2, parts_of
 from tests.leak.messages import full_message
-from tests.wire.test_clearing_csv import LAYOUTS
+from tests.wire.clearing_extracts import LAYOUTS
 
 SOUGHT = (*SECRETS, *parts_of(GOLD))
 LINE = {
-    "card_number": GOLD,
-    "type": "PURCHASE",
-    "amount": "10.00",
-    "currency": "EUR",
-    "billing_amount": "10.00",
-    "billing_currency": "EUR",
-    "date": "2026-11-19",
-    "time": "10:00:00",
-    "part": "",
-    "acceptor": "SHOP",
-    "acceptor_name": "",
-    "terminal": "",
-    "mcc": "5411",
-    "acquirer": "",
-    "acquirer_reference": "",
-    "approval_code": "",
-    "retrieval_reference": "",
-    "lifecycle_id": "",
+    "CARD_NUMBER": GOLD,
+    "TYPE": "PURCHASE",
+    "AMOUNT": "10.00",
+    "CURRENCY": "EUR",
+    "BILLING_AMOUNT": "10.00",
+    "BILLING_CURRENCY": "EUR",
+    "LOCAL_DATE": "2026-11-19",
+    "LOCAL_TIME": "10:00:00",
+    "PART": "",
+    "ACQUIRER": "412345",
+    "ACCEPTOR": "SHOP",
+    "ACCEPTOR_NAME": "A SHOP",
+    "TERMINAL": "",
+    "MCC": "5411",
+    "ARN": "74123456326000000000011",
+    "APPROVAL_CODE": "A1B2C3",
+    "RETRIEVAL_REFERENCE": "",
+    "LIFECYCLE_ID": "",
+    "PROCESSING_CODE": "",
 }
-NAMES = ";".join(LINE)
-SOUND = ";".join(LINE.values())
+NAMES = ";".join(("RECORD", *LINE))
+SOUND = ";".join(("D", *LINE.values()))
 WRITTEN = {
     "digits": GOLD,
     "groups": "4000 0012 3456 7899",
@@ -52,12 +53,12 @@ WRITTEN = {
 
 
 def said_of(content: bytes) -> tuple[bytes, int, bool]:
-    """Return what reading a file says, how many of its lines broke, and whether it was refused."""
+    """Return what reading a file says, how many of its lines broke or lost a value, and whether it was refused."""
     said: list[bytes] = []
     broken = 0
     try:
         for record in open_reading(io.BytesIO(content), "", DIALECTS, LAYOUTS).records():
-            broken += record.failure is not None
+            broken += record.failure is not None or bool(record.decoded and record.decoded.oddities)
             said += [repr(record.decoded).encode(), said_by(record.failure) if record.failure else b""]
     except ClearingFileError as error:
         return b"\n".join([*said, said_by(error)]), broken, True
@@ -65,22 +66,22 @@ def said_of(content: bytes) -> tuple[bytes, int, bool]:
 
 
 def extract(
-    line: str = SOUND, *, header: str = "POSTINGS;A-1", names: str = NAMES, end: str = "END;A-1;1;10.00"
+    line: str = SOUND, *, header: str = "A-1;2026-11-19", names: str = NAMES, end: str = "EUR;1;10.00"
 ) -> bytes:
     """Return an extract of one line."""
-    return f"{header}\n{names}\n{line}\n{end}\n".encode()
+    return f"H;posting-csv-v1;{header}\n{names}\n{line}\nT;{end}\n".encode()
 
 
 def spoilt_lines() -> Iterator[tuple[str, str]]:
     """Yield lines with a number in each column but its own; an amount's digits may look like a part of one."""
     for column in LINE:
         for spelling, value in WRITTEN.items():
-            if column != "card_number" and not (column.endswith("amount") and spelling.startswith("cut")):
-                yield f"{column}: {spelling}", ";".join({**LINE, column: value}.values())
+            if column != "CARD_NUMBER" and not (column.endswith("AMOUNT") and spelling.startswith("cut")):
+                yield f"{column}: {spelling}", ";".join(("D", *{**LINE, column: value}.values()))
 
 
 def test_a_number_in_any_column_is_not_said() -> None:
-    """The line is broken, or the file is refused, and neither says the number or most of it."""
+    """The line is broken, the value dropped, or the file refused, and none of it says the number or most of it."""
     heard = {place: said_of(extract(line)) for place, line in spoilt_lines()}
 
     assert [] == [place for place, (_, broken, refused) in heard.items() if not (broken or refused)]
@@ -90,17 +91,31 @@ def test_a_number_in_any_column_is_not_said() -> None:
 @pytest.mark.parametrize(
     "content",
     [
-        extract(header=f"POSTINGS;{GOLD}", end=f"END;{GOLD};1;10.00"),
-        extract(header=f"POSTINGS;2026-{GOLD}", end=f"END;2026-{GOLD};1;10.00"),
-        extract(end=f"END;{GOLD};1;10.00"),
-        extract(end=f"END;A-1;{GOLD};10.00"),
-        extract(end=f"END;A-1;1;{GOLD}"),
+        extract(header=f"{GOLD};2026-11-19"),
+        extract(header=f"2026-{GOLD};2026-11-19"),
+        extract(header=f"A-1;2026-11-19;{GOLD}"),
+        extract(end=f"{GOLD};1;10.00"),
+        extract(end=f"EUR;{GOLD};10.00"),
+        extract(end=f"EUR;1;{GOLD}"),
         extract(names=f"{GOLD};{GOLD}"),
         extract(names=f"{NAMES};{GOLD};{GOLD}"),
-        extract(f'"{GOLD}'),
-        f"{GOLD};A-1\n".encode(),
+        extract(f'D;"{GOLD}'),
+        extract(f"{GOLD};{SOUND}"),
+        f"{GOLD};posting-csv-v1;A-1\n".encode(),
     ],
-    ids=["file id", "part of the file id", "trailer", "count", "total", "no names", "names", "quotes", "mark"],
+    ids=[
+        "file id",
+        "part of the file id",
+        "header",
+        "currency",
+        "count",
+        "total",
+        "no names",
+        "names",
+        "quotes",
+        "mark of a line",
+        "mark of the file",
+    ],
 )
 def test_a_refused_extract_says_no_number(content: bytes) -> None:
     """Where header, names or trailer hold a number, shifted columns say, the refusal names the place alone."""
