@@ -86,7 +86,7 @@ def test_a_file_that_is_not_sound_leaves_nothing(pipeline: Pipeline) -> None:
     """A wrong total refuses the file, and not one record of it counts."""
     with pytest.raises(ClearingFileError, match="the trailer's total is not the sum"):
         _take(pipeline, _csv(_line(), total="99.00"))
-    with pytest.raises(UnknownClearingLinkError, match="is no format of clearing files; use one of"):
+    with pytest.raises(UnknownClearingLinkError, match="the format is none of clearing files; use one of"):
         _take(pipeline, _csv(_line(), total="100.00"), "posting")
 
     assert (0, 0) == (count(pipeline.database, "message"), count(pipeline.database, "clearing_file"))

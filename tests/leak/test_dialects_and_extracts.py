@@ -16,12 +16,13 @@ from processor.flow.clearing import accept_clearing_file
 from processor.flow.clearing_stage import unpack_chunk
 from processor.flow.submission import IncomingMessage
 from processor.wire.clearing_file import ClearingFileError
-from processor.wire.decode import DecodeFailure, decode
+from processor.wire.decode import DecodeFailure
 from processor.wire.describe import describe
 from processor.wire.dialect import Dialect
 from processor.wire.encode import EncodeFailure, encode_message
 from tests.conftest import Database
 from tests.flow.conftest import DIALECTS, SKYWAYS, Pipeline, apply_skyways, make_pipeline
+from tests.leak.extracts import SOUND, extract
 from tests.leak.forms import leaks
 from tests.leak.known import GOLD, PIN_BLOCK, SECRETS, VERIFICATION_VALUE
 from tests.leak.written import dump
@@ -60,9 +61,9 @@ def laden(dialect: Dialect, mti: str) -> Iterator[bytes]:
             if name in dialect.numbers and _encodes(dialect, mti, {**sound, name: value}):
                 sound[name] = value
     chip = bytes.fromhex(f"5A08{GOLD}5713{GOLD}D3012101000093715284F0").hex().upper()
-    # What is kept shows whatever digits a host writes there, save the card number; network management names no card.
+    # What is kept shows whatever digits a host writes there, save the card number.
     texts = {name: f"CARD {GOLD}" if _is_read(dialect, name) else FREE_TEXT for name in dialect.numbers}
-    for name, value in (("", ""), ("chip_data", chip), *(texts.items() if mti[1] != "8" else ())):
+    for name, value in (("", ""), ("chip_data", chip), *texts.items()):
         fields = {**sound, name: value} if name else sound
         if (not name or name in dialect.numbers) and _encodes(dialect, mti, fields):
             yield encode_message(dialect, mti, fields)
@@ -83,7 +84,7 @@ def _encodes(dialect: Dialect, mti: str, fields: Mapping[str, str]) -> bool:
 def shown(dialect: Dialect, raw: bytes) -> list[object]:
     """Return what a tool shows of a message, and how it fails."""
     try:
-        return [describe(dialect, raw), repr(decode(dialect, raw))]
+        return [describe(dialect, raw)]
     except DecodeFailure as failure:
         return [failure, failure.args, failure.__context__, failure.__cause__]
 
@@ -114,13 +115,12 @@ def test_no_dialect_lets_card_data_through(linked: Pipeline) -> None:
 
 def test_what_waits_of_a_clearing_file_holds_no_card_data(linked: Pipeline) -> None:
     """Chunks are unpacked and searched; an extract of lines and records, sound and broken, and one refused whole."""
-    names = "card_number;type;amount;currency;date;acceptor"
-    line = f"{GOLD};PURCHASE;10.00;EUR;2026-11-19;SHOP"
+    spoilt = (FREE_TEXT, GOLD[:15], f"{GOLD}x")
+    records = (SOUND, *(SOUND.replace("SHOP", value, 1) for value in spoilt), SOUND.replace(GOLD, f"{GOLD}x"))
     files: dict[str, bytes] = {
-        "sound": f"POSTINGS;A-1\n{names}\n{line}\n{line.replace('SHOP', FREE_TEXT)}\n{GOLD}x;PURCHASE;1;EUR;;\n"
-        f"END;A-1;3;21.00\n".encode(),
-        "unsound": f"POSTINGS;A-2\n{names}\n{line}\nEND;{GOLD};1;10.00\n".encode(),
-        "names": f"POSTINGS;A-3\n{GOLD};{GOLD}\n{line}\n".encode(),
+        "sound": extract("\n".join(records), end="EUR;5;50.00"),
+        "unsound": extract(header="A-2;2026-11-19", end=f"EUR;{GOLD};10.00"),
+        "names": extract(header="A-3;2026-11-19", names=f"{GOLD};{GOLD}"),
     }
     said: list[object] = []
     for content in files.values():
@@ -134,7 +134,8 @@ def test_what_waits_of_a_clearing_file_holds_no_card_data(linked: Pipeline) -> N
         chunks = [bytes(row) for row in connection.execute(text("SELECT content FROM clearing_chunk")).scalars()]
     waiting: list[Any] = [(record, record.fields) for chunk in chunks for record in unpack_chunk(chunk)]
 
-    assert 3 == len(waiting)
+    assert 5 == len(waiting)
+    assert 2 == len(said) // 3
     assert set() == leaks(repr(waiting).encode(), SECRETS)
     assert {} == {
         place: leaks(content, SECRETS) for place, content in dump(linked.database).items() if leaks(content, SECRETS)

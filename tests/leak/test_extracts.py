@@ -10,6 +10,7 @@ from processor.wire.clearing_format import open_reading
 from processor.wire.encode import encode_message
 from processor.wire.ipm import write_records
 from tests.flow.conftest import DIALECTS
+from tests.leak.extracts import LINE, NAMES, SOUND, extract
 from tests.leak.forms import leaks
 from tests.leak.held import said_by
 from tests.leak.known import DISCRETIONARY, GOLD, SECRETS, TRACK_2, parts_of
@@ -17,29 +18,6 @@ from tests.leak.messages import full_message
 from tests.wire.clearing_extracts import LAYOUTS
 
 SOUGHT = (*SECRETS, *parts_of(GOLD))
-LINE = {
-    "CARD_NUMBER": GOLD,
-    "TYPE": "PURCHASE",
-    "AMOUNT": "10.00",
-    "CURRENCY": "EUR",
-    "BILLING_AMOUNT": "10.00",
-    "BILLING_CURRENCY": "EUR",
-    "LOCAL_DATE": "2026-11-19",
-    "LOCAL_TIME": "10:00:00",
-    "PART": "",
-    "ACQUIRER": "412345",
-    "ACCEPTOR": "SHOP",
-    "ACCEPTOR_NAME": "A SHOP",
-    "TERMINAL": "",
-    "MCC": "5411",
-    "ARN": "74123456326000000000011",
-    "APPROVAL_CODE": "A1B2C3",
-    "RETRIEVAL_REFERENCE": "",
-    "LIFECYCLE_ID": "",
-    "PROCESSING_CODE": "",
-}
-NAMES = ";".join(("RECORD", *LINE))
-SOUND = ";".join(("D", *LINE.values()))
 WRITTEN = {
     "digits": GOLD,
     "groups": "4000 0012 3456 7899",
@@ -63,13 +41,6 @@ def said_of(content: bytes) -> tuple[bytes, int, bool]:
     except ClearingFileError as error:
         return b"\n".join([*said, said_by(error)]), broken, True
     return b"\n".join(said), broken, False
-
-
-def extract(
-    line: str = SOUND, *, header: str = "A-1;2026-11-19", names: str = NAMES, end: str = "EUR;1;10.00"
-) -> bytes:
-    """Return an extract of one line."""
-    return f"H;posting-csv-v1;{header}\n{names}\n{line}\nT;{end}\n".encode()
 
 
 def spoilt_lines() -> Iterator[tuple[str, str]]:

@@ -108,7 +108,7 @@ def test_neighbours_of_bad_messages_are_processed(server: Server) -> None:
         answer.reason for answer in answers
     ]
     assert "4 amount at byte" in answers[1].problem
-    assert "'gamma'; known banks: alpha, beta" in answers[3].problem
+    assert "no programme names this bank; known banks: alpha, beta" in answers[3].problem
     assert "iso87-ascii" in answers[4].problem
 
 

@@ -259,6 +259,8 @@ def test_simultaneous_calls_with_one_request_adjust_once(pipeline: Pipeline, stu
         ({"reason": "x" * 501}, "reason"),
         ({"reason": "two\nlines"}, "reason"),
         ({"reason": "card 4000 0000 0000 0002"}, "reason"),
+        ({"reason": "card 3782 822463 10005"}, "reason"),
+        ({"reason": "card 3056 930902 5904"}, "reason"),
         ({"reason": "card 4000000000000002"}, "reason"),
         ({"actor": " "}, "actor"),
         ({"actor": "nul\x00"}, "actor"),

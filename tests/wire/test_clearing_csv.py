@@ -145,7 +145,7 @@ def test_a_file_that_may_be_two_is_not_guessed() -> None:
 def test_an_unknown_format_is_refused() -> None:
     """A name that is no format is answered with those that are."""
     assert {"posting-csv-v1", "dispute-csv-v1", "ipm93-ebcdic"} <= set(clearing_formats(DIALECTS, LAYOUTS))
-    with pytest.raises(UnknownFormatError, match="'csv' is no format of clearing files; use one of dispute-csv-v1"):
+    with pytest.raises(UnknownFormatError, match="the format is none of clearing files; use one of dispute-csv-v1"):
         open_reading(io.BytesIO(), "csv", DIALECTS, LAYOUTS)
 
 
