@@ -31,6 +31,8 @@ from processor.wire.encode import encode_message
 SKYWAYS: Final = Path(__file__).parents[1] / "examples" / "skyways"
 BUCKETS: Final = 256
 CARDS: Final = 20_000
+CARD_STEP: Final = 617_283_947
+"""Makes the cards' digits as mixed as real ones; it shares no factor with 10, so that no two cards are alike."""
 AMOUNT_MINOR: Final = 2_500
 END_MARK: Final = bytes(4)
 
@@ -66,7 +68,7 @@ class GeneratedFile:
 
     def _presentment(self, number: int) -> dict[str, str]:
         return {
-            "pan": f"400000{number % CARDS:09d}0",
+            "pan": f"400000{number % CARDS * CARD_STEP % 10**9:09d}0",
             "processing_code": "000000",
             "amount": str(AMOUNT_MINOR),
             "local_date_time": f"{self._day}103000",

@@ -110,7 +110,8 @@ class Intake:
                 clearing_file=file_id,
                 record_number=record.number,
             )
-            message = replace(message, card=message.card or self._known(record.card, dialect))
+            if record.card is not None:
+                message = replace(message, card=self._known(record.card, dialect))
             _require_card(message, record.decoded, dialect)
         except DecodeFailure as failure:
             return self._kept_aside(incoming, failure, source)
