@@ -34,6 +34,7 @@ from processor.store.card_side import (
     AccountRow,
     BatchWrites,
     Key,
+    KnownMessage,
     load_counters,
     load_families,
     load_known,
@@ -42,6 +43,7 @@ from processor.store.card_side import (
     lock_accounts,
     write_batch,
 )
+from processor.store.clearing import load_origins
 from processor.store.directory import CardAddress
 from processor.store.failure import is_contended, is_retryable, is_unavailable
 from processor.store.schema import id_of_day
@@ -217,7 +219,7 @@ class BatchDecider:
                 counters=load_counters(cursor, list(accounts), periods) if periods else {},
                 recent={key: set(theirs) for key, theirs in recent.items()},
             ),
-            own=set(committing),
+            own=committing | _decided_before(cursor, routed, known),
         )
 
 
@@ -257,6 +259,21 @@ def recent_purchases(
         return {}
     until = now.date() + timedelta(days=DAYS_ASTRAY)
     return load_recent(cursor, since.keys(), id_of_day(min(since.values())), id_of_day(until))
+
+
+def _decided_before(
+    cursor: Any, routed: Sequence[tuple[Submission, CardAddress]], known: Mapping[Key, KnownMessage]
+) -> set[bytes]:
+    """Return the clearing records that are known because an earlier worker decided these very records and ended."""
+    resumed = [
+        (key, (entry.message.clearing_file, entry.message.record_number))
+        for entry, to in routed
+        if entry.resumed and (key := (to.bucket, entry.message.message_id)) in known
+    ]
+    if not resumed:
+        return set()
+    origins = load_origins(cursor, list({key for key, _ in resumed}))
+    return {key[1] for key, origin in resumed if origins[key] == origin}
 
 
 def _address_of(entry: Submission, addresses: Mapping[bytes, CardAddress]) -> CardAddress | None:

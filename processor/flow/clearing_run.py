@@ -2,7 +2,8 @@
 
 A lease says which worker decides a file; one that ended without a word is followed by another once its lease is over,
 which goes on behind the last chunk that is known to be decided.
-A chunk decided again, because its worker ended before it said so, is found decided and changes nothing.
+A chunk decided again, because its worker ended before it said so, is found decided: it changes nothing, and its
+records count as they did then.
 """
 
 import threading
@@ -68,8 +69,9 @@ class ClearingRun:
             if row is None:
                 return None
             self.pace.begin()
+            leased_at = row.decided_chunks
             while row.decided_chunks < row.chunks and not stopped():
-                following = self._decide_chunk(row)
+                following = self._decide_chunk(row, resumed=row.decided_chunks == leased_at)
                 if following is None:
                     return row
                 row = following
@@ -86,14 +88,17 @@ class ClearingRun:
             self.decider.snapshots.refresh(connection)
             return lease_next(connection, worker=self.worker, now=now, until=now + timedelta(seconds=LEASE_S))
 
-    def _decide_chunk(self, row: ClearingFileRow) -> ClearingFileRow | None:
-        """Decide the next chunk and say so; return the file as it is then, None where another worker was quicker."""
+    def _decide_chunk(self, row: ClearingFileRow, *, resumed: bool) -> ClearingFileRow | None:
+        """Decide the next chunk and say so; return the file as it is then, None where another worker was quicker.
+
+        A ``resumed`` chunk may have been decided by a worker that ended before it said so; its records count as then.
+        """
         with self.decider.engine.connect() as connection:
             content = load_chunk(connection, row.staging, row.decided_chunks)
         if content is None:
             return None
         records = unpack_chunk(content)
-        exceptions, outcomes = self._decide(records)
+        exceptions, outcomes = self._decide(records, resumed=resumed)
         counted = dict(Counter(row.outcomes) + outcomes)
         until = self.clock() + timedelta(seconds=LEASE_S)
         with self.decider.engine.begin() as connection:
@@ -102,12 +107,15 @@ class ClearingRun:
             keep_exceptions(connection.connection.cursor(), row, exceptions)
         return replace(row, decided=row.decided + len(records), outcomes=counted, decided_chunks=row.decided_chunks + 1)
 
-    def _decide(self, records: Sequence[StagedRecord]) -> tuple[list[ExceptionRow], Counter[str]]:
+    def _decide(self, records: Sequence[StagedRecord], *, resumed: bool) -> tuple[list[ExceptionRow], Counter[str]]:
         """Decide the records of a chunk; return those that went wrong, and how many ended how."""
         now, snapshot = self.decider.clock(), self.decider.snapshots.current
         refused = [record.refused for record in records if record.refused is not None]
         messages = [record for record in records if record.fields]
-        submissions = [self.intake.read_stored(record.fields, snapshot, now, replay=False) for record in messages]
+        submissions = [
+            replace(self.intake.read_stored(record.fields, snapshot, now, replay=False), resumed=resumed)
+            for record in messages
+        ]
         kept = not refused or self.decider.keep_undecodable(refused)
         verdicts = self.decider.decide(submissions)
         if not kept or any(verdict.outcome is Outcome.UNAVAILABLE for verdict in verdicts):

@@ -31,6 +31,7 @@ class Submission:
     for clearing records.
     ``replay`` is true for a parked message that is decided again; ``moved`` for one whose account was joined to
     another, where it is decided afresh.
+    ``resumed`` is true for a clearing record that an earlier worker may have decided before it ended.
     ``address`` is the account of an event of operations or of the processor, which names no card.
     """
 
@@ -42,6 +43,7 @@ class Submission:
     surviving: tuple[str, ...] = ()
     replay: bool = False
     moved: bool = False
+    resumed: bool = False
     address: CardAddress | None = None
     decoded: Decoded | None = field(default=None, repr=False)
     raw: bytes = field(default=b"", repr=False)

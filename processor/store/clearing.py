@@ -13,6 +13,9 @@ import orjson
 from psycopg2.extras import execute_values
 from sqlalchemy import Connection, text
 
+from processor.store.card_side import Key, day_range, on_one_bucket
+from processor.store.copy_text import binary_array, integer_array
+
 TAKING: Final = "taking"
 TAKEN: Final = "taken"
 
@@ -101,6 +104,13 @@ RELEASE: Final = text(
     "UPDATE clearing_file SET leased_by = NULL, leased_until = NULL"
     " WHERE bank = :bank AND file_id = :file_id AND leased_by = :worker"
 )
+# Read which clearing record each message was that was taken.
+LOAD_ORIGINS: Final = """
+SELECT t.bucket, t.id, t.fields ->> 'clearing_file', (t.fields ->> 'record_number')::bigint
+FROM unnest(%(buckets)s::smallint[], %(ids)s::bytea[]) AS k (bucket, id)
+JOIN message t ON t.bucket = k.bucket AND t.id = k.id
+WHERE t.id >= %(low)s AND t.id < %(high)s{bucket}
+"""
 # A page of a file's records that were parked or refused, in the file's order.
 LIST_EXCEPTIONS: Final = text(
     "SELECT number, place, outcome, reason, problem FROM clearing_exception"
@@ -183,6 +193,19 @@ def keep_exceptions(cursor: Any, row: ClearingFileRow, exceptions: Sequence[Exce
             (row.bank, row.file_id, one.number, one.place, one.outcome, one.reason, one.problem) for one in exceptions
         ]
         execute_values(cursor, KEEP_EXCEPTIONS, values, page_size=len(values))
+
+
+def load_origins(cursor: Any, keys: Sequence[Key]) -> dict[Key, tuple[str, int | None]]:
+    """Return the file and the record number of messages that were taken; another message has no file and none."""
+    low, high = day_range([id_ for _, id_ in keys])
+    values = {
+        "buckets": integer_array(bucket for bucket, _ in keys),
+        "ids": binary_array(id_ for _, id_ in keys),
+        "low": low,
+        "high": high,
+    }
+    cursor.execute(on_one_bucket(LOAD_ORIGINS, {bucket for bucket, _ in keys}), values)
+    return {(bucket, bytes(id_)): (file or "", number) for bucket, id_, file, number in cursor.fetchall()}
 
 
 def complete(connection: Connection, row: ClearingFileRow, now: datetime) -> ClearingFileRow:

@@ -6,9 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import count as numbers
 from typing import Any, Final
 
+import psycopg2
 import pytest
 import structlog
 from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
 
 from processor.core.outcome import Outcome, Reason
 from processor.flow import batch, clearing, clearing_run
@@ -82,6 +84,32 @@ def test_an_interrupted_file_ends_like_an_undisturbed_one(
     assert_books_agree(pipeline)
 
 
+def test_a_record_decided_again_counts_as_it_did(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was parked is listed and what was accepted counts so, though the worker ended before it said any of it.
+
+    A record of an earlier file stays a duplicate, and so does the second of two that are one.
+    """
+    take(pipeline, file_of(presentment(1), file_id="A"))
+    old = presentment(2, local_date_time="250101103000")
+    accept(pipeline, file_of(presentment(1), old, presentment(3), presentment(3), file_id="B"))
+
+    def end(*_: object, **__: object) -> bool:
+        raise OperationalError("", {}, psycopg2.OperationalError("the worker ended"))
+
+    with monkeypatch.context() as ended:
+        ended.setattr(clearing_run, "advance", end)
+        with pytest.raises(ClearingInterruptedError):
+            run_of(pipeline).run_next()
+    assert 0 == count(pipeline.database, "clearing_exception")
+
+    taken = run_of(pipeline).run_next()
+
+    assert taken is not None
+    assert {"DUPLICATE EARNED": 2, "PARKED TOO_OLD": 1, "ACCEPTED EARNED": 1} == taken.outcomes
+    assert [(3, int(Outcome.PARKED))] == rows(pipeline.database, "SELECT number, outcome FROM clearing_exception")
+    assert_books_agree(pipeline)
+
+
 def test_a_file_is_accepted_by_one_change(pipeline: Pipeline) -> None:
     """Accepted, a file waits in chunks of tokens and nothing is decided; decided, no chunk is left."""
     accepted = accept(pipeline, _big_file())
@@ -141,9 +169,9 @@ def test_a_chunk_decided_twice_changes_nothing(pipeline: Pipeline) -> None:
     run = run_of(pipeline)
     row = run._lease()
     assert row is not None
-    assert run._decide_chunk(row) is not None
+    assert run._decide_chunk(row, resumed=True) is not None
     before = state(pipeline.database)
-    assert run._decide_chunk(row) is None, "another worker was quicker"
+    assert run._decide_chunk(row, resumed=True) is None, "another worker was quicker"
     with pipeline.database.owner.connect() as connection:
         assert 1 == connection.exec_driver_sql("SELECT decided_chunks FROM clearing_file").scalar_one()
     assert before == state(pipeline.database)

@@ -20,7 +20,7 @@ from sqlalchemy import Connection, Engine, MetaData, TextClause, create_engine, 
 from processor import store
 from processor.core.decision import Purchase
 from processor.core.outcome import Reason
-from processor.store import card_file, card_side, directory, ledger, operations, parked, purchases
+from processor.store import card_file, card_side, clearing, directory, ledger, operations, parked, purchases
 from processor.store.card_file import Adoption, ProfileRow
 from processor.store.card_side import BatchWrites, Key
 from processor.store.directory import CardAddress, NewCard
@@ -221,6 +221,7 @@ def run_everything(connection: Connection) -> None:
     card_side.load_recent(cursor, [(BUCKET, one)], DAY, id_of_day(date(2026, 11, 21)))
     card_side.load_counters(cursor, [(BUCKET, one), (BUCKET, two)], ["2026-11", "2026-12"])
     parked.load_named(cursor, messages)
+    clearing.load_origins(cursor, messages)
     card_file.parked_of(cursor, addresses[0], Reason)
     card_file.purchases_of(cursor, addresses[0])
     card_file.load_fields(cursor, BUCKET, [key[1] for key in messages])
