@@ -73,7 +73,10 @@ def accept_clearing_file(
             return staged.accept(reading, hashed, pace or Pace())
     except Exception as error:
         if is_retryable(error):
-            problem = "the database stopped answering, and nothing of the file counts; hand it in again"
+            problem = (
+                "the database stopped answering, or the next piece of the file took longer than 30 seconds to arrive; "
+                "nothing of the file counts: hand it in again"
+            )
             raise ClearingInterruptedError(problem) from error
         raise
 
