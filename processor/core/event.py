@@ -43,6 +43,8 @@ class Event:
     ``lifecycle``, ``approval``, ``retrieval`` and ``trace_number`` are the references that survive to clearing in the
     message's dialect, empty otherwise.
     ``refers_to`` holds the ids of messages that an event of operations or of the processor is about.
+    ``local_time`` is HHMM at the card acceptor and ``channel`` how the card was used, empty where the message does not
+    say.
     """
 
     message_id: bytes
@@ -72,6 +74,8 @@ class Event:
     estimated: bool = False
     supersedes: bool = False
     refers_to: tuple[bytes, ...] = ()
+    local_time: str = ""
+    channel: str = ""
 
     @property
     def order(self) -> tuple[int, int, bytes]:
@@ -118,6 +122,8 @@ def event_of(message: CardMessage, link: Link, product: str, surviving: Collecti
         estimated=message.estimated,
         supersedes=message.supersedes,
         refers_to=message.refers_to,
+        local_time=message.local_time,
+        channel=message.channel,
     )
 
 

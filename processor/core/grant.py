@@ -8,7 +8,7 @@ from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
 from datetime import date
 
-from processor.core.accrual import Entitlement
+from processor.core.contest import Entitlement
 from processor.core.programme import Cap, CapPeriod, Programme
 
 CounterKey = tuple[str, str]
@@ -38,6 +38,11 @@ class Grant:
 def period_of(cap: Cap, occurred_on: date, purchase_id: bytes) -> str:
     """Return the name of the period a purchase counts in, under one cap."""
     match cap.period:
+        case CapPeriod.LIFETIME:
+            return "lifetime"
+        case CapPeriod.WEEK:
+            year, week, _ = occurred_on.isocalendar()
+            return f"{year}-W{week:02d}"
         case CapPeriod.DAY:
             return occurred_on.isoformat()
         case CapPeriod.MONTH:

@@ -71,6 +71,8 @@ class CardMessage:
     it clears; ``supersedes`` for one that takes the place of what was authorized before it in its purchase
     (ISO 8583:1993 function codes 102 and 103).
     ``refers_to`` holds the ids of messages of the same account that an event of operations or the processor is about.
+    ``local_time`` is HHMM at the card acceptor and ``channel`` how the card was used
+    (:class:`~processor.core.conditions.Channel`), empty where the message does not say.
     ``oddities`` lists what was odd in fields the decision does not need.
     """
 
@@ -114,4 +116,6 @@ class CardMessage:
     estimated: bool = False
     supersedes: bool = False
     refers_to: tuple[bytes, ...] = ()
+    local_time: str = ""
+    channel: str = ""
     oddities: tuple[str, ...] = ()

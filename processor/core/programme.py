@@ -7,10 +7,16 @@ Every ratio is a pair of integers, so that a decision never divides decimals.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, time
-from enum import StrEnum
+from enum import IntEnum, StrEnum
+from operator import attrgetter
+from typing import Final
 from zoneinfo import ZoneInfo
 
+from processor.core.conditions import Circumstances, Conditions
 from processor.core.money import Rounding
+
+MOST_KINDS: Final = 16_384
+"""Kinds of purchases that a programme remembers the rules of; beyond them it begins anew."""
 
 
 class PartyRole(StrEnum):
@@ -57,12 +63,14 @@ class AmountBase(StrEnum):
 
 
 class CapPeriod(StrEnum):
-    """Over which purchases a cap adds up: one purchase, or those of one local calendar period."""
+    """Over which purchases a cap adds up: one, those of one local calendar period (weeks of ISO 8601), or all."""
 
     PURCHASE = "purchase"
     DAY = "day"
+    WEEK = "week"
     MONTH = "month"
     YEAR = "year"
+    LIFETIME = "lifetime"
 
 
 class Funder(StrEnum):
@@ -166,13 +174,48 @@ class Merchant:
     partner: str
 
 
+class Best(StrEnum):
+    """Which rule of an exclusive group counts: that which gives most, that which costs least, or the first."""
+
+    HOLDER = "holder"
+    FUNDER = "funder"
+    FIRST = "first"
+
+
+class Stacking(StrEnum):
+    """What several multipliers of one rule do: the highest counts, their additions add up, or each multiplies all."""
+
+    BEST = "best"
+    ADD = "add"
+    COMPOUND = "compound"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Multiplication:
+    """What a multiplier multiplies: ``by`` is over 1, and the rule itself gives what comes on top of ``rules``."""
+
+    rules: frozenset[str]
+    by: Ratio
+
+
+class Stage(IntEnum):
+    """In which order rules give: what an amount earns, what multiplies that, and what is added whatever the amount."""
+
+    RATE = 0
+    MULTIPLIER = 1
+    ADDITION = 2
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """One earning or discount rule.
+    """One earning or discount rule, which gives by a rate, multiplies what others give, or gives a fixed amount.
 
     ``rates`` maps a currency to units per minor unit of that currency; a discount has one ratio for every currency
     under the key ``"*"``.
-    An empty ``partners`` means every purchase, also those that match no partner; an empty ``products`` means every one.
+    ``fixed`` maps a unit to what a purchase is given whatever its amount: miles, or at most that much of the currency.
+    ``multiplication`` says what a multiplier multiplies; one of the three is stated.
+    ``when`` says which purchases the rule applies to.
+    Of the rules that share an ``exclusive`` group one counts; ``priority`` orders rules of one stage, the lowest first.
     """
 
     id: str
@@ -181,8 +224,23 @@ class Rule:
     rates: Mapping[str, Ratio]
     rounding: Rounding
     funder: Funder
-    partners: frozenset[str]
-    products: frozenset[str]
+    when: Conditions
+    fixed: Mapping[str, int] = field(default_factory=dict)
+    multiplication: Multiplication | None = None
+    priority: int = 0
+    exclusive: str | None = None
+
+    @property
+    def stage(self) -> Stage:
+        """When the rule's turn is."""
+        if self.multiplication is not None:
+            return Stage.MULTIPLIER
+        return Stage.ADDITION if self.fixed else Stage.RATE
+
+    @property
+    def order(self) -> tuple[bool, Stage, int, str]:
+        """The rule's place among all: miles first, then stage, priority and identifier, never its document's order."""
+        return self.benefit is Benefit.DISCOUNT, self.stage, self.priority, self.id
 
     def rate(self, currency: str) -> Ratio | None:
         """Return the rule's rate for a currency, or None where the rule does not rate it."""
@@ -211,7 +269,8 @@ class Programme:
     ``authorization_days`` is how long an authorization is awaited that does not clear, ``link_days`` how far apart two
     messages may lie that only amount and acceptor tie; ``refund_days`` how far back a refund without a reference counts
     against purchases at its brand, None where it is a negative award of its own.
-    ``rules`` are in the document's order; ``caps_of_rule`` and ``rules_of_partner`` are its indexes.
+    ``rules`` are in their own order; ``caps_of_rule`` and ``candidates`` are their indexes.
+    ``groups`` says which rule of each exclusive group counts.
     """
 
     id: str
@@ -235,21 +294,34 @@ class Programme:
     authorization_days: int = 30
     link_days: int = 10
     refund_days: int | None = None
-    rules_of_partner: Mapping[str | None, tuple[Rule, ...]] = field(init=False)
+    groups: Mapping[str, Best] = field(default_factory=dict)
+    stacking: Stacking = Stacking.BEST
     caps_of_rule: Mapping[str, tuple[Cap, ...]] = field(init=False)
+    _by_id: Mapping[str, Rule] = field(init=False, repr=False, compare=False)
+    _by_kind: dict[tuple[object, ...], tuple[Rule, ...]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        general = tuple(rule for rule in self.rules if not rule.partners)
-        by_partner: dict[str | None, tuple[Rule, ...]] = {None: general}
-        for partner in self.partners:
-            by_partner[partner] = tuple(rule for rule in self.rules if not rule.partners or partner in rule.partners)
-        caps = {rule.id: tuple(cap for cap in self.caps if rule.id in cap.rules) for rule in self.rules}
-        object.__setattr__(self, "rules_of_partner", by_partner)
+        rules = tuple(sorted(self.rules, key=attrgetter("order")))
+        caps = {rule.id: tuple(cap for cap in self.caps if rule.id in cap.rules) for rule in rules}
+        object.__setattr__(self, "rules", rules)
         object.__setattr__(self, "caps_of_rule", caps)
+        object.__setattr__(self, "_by_id", {rule.id: rule for rule in rules})
+        object.__setattr__(self, "_by_kind", {})
 
     def rule(self, rule_id: str) -> Rule:
         """Return a rule by its identifier; raises ``KeyError`` where the revision has none such."""
-        for rule in self.rules:
-            if rule.id == rule_id:
-                return rule
-        raise KeyError(rule_id)
+        return self._by_id[rule_id]
+
+    def candidates(self, at: Circumstances) -> tuple[Rule, ...]:
+        """Return the rules that apply to purchases of this kind, in order; card acceptor and hour may forbid some.
+
+        The kinds that were asked for are remembered, so that a purchase like an earlier one costs one look-up.
+        """
+        kind = at.kind
+        found = self._by_kind.get(kind)
+        if found is None:
+            found = tuple([rule for rule in self.rules if rule.when.unmet_by_kind(at) is None])
+            if len(self._by_kind) >= MOST_KINDS:
+                self._by_kind.clear()
+            self._by_kind[kind] = found
+        return found

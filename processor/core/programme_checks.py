@@ -19,6 +19,8 @@ from iso4217 import Currency
 import schemas
 from processor.core.located_document import DocumentError, LocatedDocument, Path, did_you_mean, shown
 from processor.core.money import exponent
+from processor.core.programme_conditions import check_conditions
+from processor.core.programme_rules import check_rules
 
 Errors = Iterator[DocumentError]
 
@@ -62,6 +64,7 @@ def _check_ids(document: LocatedDocument) -> Errors:
         list(document.entries("partners")),
         [*document.entries("earning"), *document.entries("discounts")],
         list(document.entries("caps")),
+        list(document.entries("exclusive")),
     ]
     for group in groups:
         first: dict[str, Path] = {}
@@ -292,7 +295,8 @@ def _check_caps(document: LocatedDocument) -> Errors:
 
 def _check_miles_step(document: LocatedDocument, cap: Path, rule: Path) -> Errors:
     """Refuse a cap below one step of its rule: it would cut every purchase, which is a slip and no offer."""
-    limit, step = document.get(*cap, "miles"), document.get(*rule, "rate", "miles")
+    limit = document.get(*cap, "miles")
+    step = document.get(*rule, "rate", "miles") or document.get(*rule, "bonus", "miles")
     if step is not None and decimal(limit) < decimal(step):
         problem = f"{shown(limit)} is less than one step of {document.get(*rule, 'id')!r}, which gives {shown(step)}"
         yield document.error((*cap, "miles"), problem, f"write {shown(step, quoted=False)} or more")
@@ -327,4 +331,6 @@ _CHECKS: Final[tuple[Callable[[LocatedDocument], Errors], ...]] = (
     _check_funding,
     _check_rates,
     _check_caps,
+    lambda document: check_conditions(document, CURRENCIES),
+    lambda document: check_rules(document, CURRENCIES),
 )

@@ -26,6 +26,7 @@ from processor.core.programme import (
     AmountBase,
     BankCalendar,
     Benefit,
+    Best,
     Cap,
     CapPeriod,
     CardProduct,
@@ -35,20 +36,21 @@ from processor.core.programme import (
     Link,
     LinkMode,
     MilePrice,
+    Multiplication,
     Partner,
     Party,
     PartyRole,
     Programme,
     Ratio,
     Rule,
+    Stacking,
 )
 from processor.core.programme_checks import check_programme, decimal, ids, instant
+from processor.core.programme_conditions import WEEKDAYS, compile_conditions
 
 DEFAULT_PRICE_ROUNDING: Final = Rounding.HALF_EVEN
 DEFAULT_QUOTE_SECONDS: Final = 600
 DEFAULT_WEEKEND: Final = ("saturday", "sunday")
-
-_WEEKDAYS: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 
 
 @cache
@@ -125,10 +127,12 @@ def _programme(value: Mapping[str, Any], listed: MerchantList, revision: int) ->
         excluded_mccs=frozenset(excluded.get("mccs", ())),
         excluded_processing_codes=frozenset(excluded.get("processing_codes", ())),
         rules=(
-            *(_earning(entry, scale) for entry in value["earning"]),
+            *(_earning(entry, value["miles"]["unit"], scale) for entry in value["earning"]),
             *(_discount(entry) for entry in value.get("discounts", ())),
         ),
         caps=tuple(_cap(entry, scale) for entry in value.get("caps", ())),
+        groups={entry["id"]: Best(entry["best"]) for entry in value.get("exclusive", ())},
+        stacking=Stacking(value.get("stacking", Stacking.BEST)),
         **value.get("purchases", {}),
     )
 
@@ -176,7 +180,7 @@ def _calendar(bank: Mapping[str, Any]) -> BankCalendar:
         cut_off=time.fromisoformat(bank["cut_off"]),
         time_zone=ZoneInfo(bank["time_zone"]),
         holidays=None if bank["holidays"] == "none" else bank["holidays"],
-        weekend=frozenset(_WEEKDAYS.index(day) + 1 for day in weekend),
+        weekend=frozenset(WEEKDAYS.index(day) + 1 for day in weekend),
     )
 
 
@@ -190,39 +194,52 @@ def _product(entry: Mapping[str, Any]) -> CardProduct:
     )
 
 
-def _chosen(choice: str | list[str]) -> frozenset[str]:
-    """Return the identifiers chosen; none stands for all."""
-    return frozenset() if isinstance(choice, str) else frozenset(choice)
-
-
-def _earning(entry: Mapping[str, Any], scale: int) -> Rule:
-    miles = decimal(entry["rate"]["miles"]) * scale
-    return Rule(
-        id=entry["id"],
-        benefit=Benefit.MILES,
-        base=AmountBase(entry.get("base", AmountBase.BILLING)),
-        rates={
+def _earning(entry: Mapping[str, Any], unit: str, scale: int) -> Rule:
+    rates, fixed, multiplication = {}, {}, None
+    if "rate" in entry:
+        miles = decimal(entry["rate"]["miles"]) * scale
+        rates = {
             currency: _ratio(miles, decimal(amount) * 10 ** exponent(currency))
             for currency, amount in entry["rate"]["per"].items()
-        },
-        rounding=Rounding(entry["rounding"]),
-        funder=Funder(entry["funder"]),
-        partners=_chosen(entry["partners"]),
-        products=_chosen(entry["products"]),
+        }
+    elif "bonus" in entry:
+        fixed = {unit: int(decimal(entry["bonus"]["miles"]) * scale)}
+    else:
+        multiply = entry["multiply"]
+        multiplication = Multiplication(
+            rules=frozenset(multiply["rules"]), by=_ratio(decimal(multiply["by"]), Decimal(1))
+        )
+    return Rule(
+        benefit=Benefit.MILES,
+        base=AmountBase(entry.get("base", AmountBase.BILLING)),
+        rates=rates,
+        fixed=fixed,
+        multiplication=multiplication,
+        **_common(entry),
     )
 
 
 def _discount(entry: Mapping[str, Any]) -> Rule:
-    return Rule(
-        id=entry["id"],
-        benefit=Benefit.DISCOUNT,
-        base=AmountBase(entry["base"]),
-        rates={"*": _ratio(decimal(entry["percent"]), Decimal(100))},
-        rounding=Rounding(entry["rounding"]),
-        funder=Funder(entry["funder"]),
-        partners=_chosen(entry["partners"]),
-        products=_chosen(entry["products"]),
-    )
+    rates, fixed = {}, {}
+    if "percent" in entry:
+        rates = {"*": _ratio(decimal(entry["percent"]), Decimal(100))}
+    else:
+        fixed = {
+            currency: int(decimal(amount) * 10 ** exponent(currency)) for currency, amount in entry["amounts"].items()
+        }
+    return Rule(benefit=Benefit.DISCOUNT, base=AmountBase(entry["base"]), rates=rates, fixed=fixed, **_common(entry))
+
+
+def _common(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what every rule has; one that never divides rounds nothing."""
+    return {
+        "id": entry["id"],
+        "rounding": Rounding(entry.get("rounding", Rounding.DOWN)),
+        "funder": Funder(entry["funder"]),
+        "when": compile_conditions(entry),
+        "priority": entry.get("priority", 0),
+        "exclusive": entry.get("exclusive"),
+    }
 
 
 def _cap(entry: Mapping[str, Any], scale: int) -> Cap:

@@ -205,6 +205,8 @@ def message_of(transaction: Transaction, link: Link) -> CardMessage:
         mcc=transaction.mcc,
         acquirer_reference=(transaction.original or transaction.id) if clears else "",
         clearing_part=transaction.part,
+        local_time=transaction.local_time,
+        channel=transaction.channel,
     )
 
 

@@ -60,6 +60,7 @@ class Transaction:
     ``purchase`` is the id of the transaction that began the purchase, its own where it begins one.
     ``original`` is the id of what it undoes, None where it undoes nothing; ``remaining`` is what a partial reversal
     leaves of it.
+    ``local_time`` is HHMM where it was written, ``channel`` how the card was used, empty where the line does not say.
     ``amount`` and ``billing`` of a reversal are those of its original.
     """
 
@@ -83,6 +84,8 @@ class Transaction:
     approved: bool
     dialect: str | None
     part: tuple[int, int] | None
+    local_time: str
+    channel: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -291,6 +294,8 @@ def _transaction(line: LocatedDocument, by_id: Mapping[str, LocatedDocument], pr
         approved=value.get("approved", True),
         dialect=value.get("dialect"),
         part=(value["part"][0], value["part"][1]) if "part" in value else None,
+        local_time=value["at"][11:13] + value["at"][14:16],
+        channel=value.get("channel", ""),
     )
 
 

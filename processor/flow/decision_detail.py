@@ -6,6 +6,7 @@
 from typing import Any
 
 from processor.core.decision import Award, Decision
+from processor.core.event import Event
 from processor.core.outcome import Reason
 from processor.core.programme import Benefit
 from processor.core.purchase import Amounts
@@ -21,12 +22,8 @@ def decision_detail(decision: Decision) -> dict[str, Any]:
             "billing": _amounts_to_lists(decision.folded.billing),
         },
     }
-    anchor = decision.folded.anchor
-    if anchor is not None:
-        detail["inputs"]["product"] = anchor.product
-        detail["inputs"]["occurred_on"] = anchor.local_date.isoformat()
-        detail["inputs"]["mcc"] = anchor.mcc
-        detail["inputs"]["processing_code"] = anchor.processing_code
+    if decision.folded.anchor is not None:
+        detail["inputs"].update(_circumstances(decision.folded.anchor))
     if decision.partner is not None:
         detail["partner"] = decision.partner.id
     if decision.reason is Reason.QUOTED:
@@ -40,6 +37,23 @@ def decision_detail(decision: Decision) -> dict[str, Any]:
     if decision.unrated:
         detail["unrated"] = list(decision.unrated)
     return detail
+
+
+def _circumstances(anchor: Event) -> dict[str, Any]:
+    """Return what the rules look at besides amounts and partner; what the message does not say is left out."""
+    values: dict[str, Any] = {
+        "product": anchor.product,
+        "occurred_on": anchor.local_date.isoformat(),
+        "mcc": anchor.mcc,
+        "processing_code": anchor.processing_code,
+    }
+    for name in ("channel", "local_time", "acquirer", "acceptor"):
+        value = getattr(anchor, name)
+        if value:
+            values[name] = value
+    if anchor.amount is not None:
+        values["currency"] = anchor.amount.currency
+    return values
 
 
 def _amounts_to_lists(amounts: tuple[Amounts, ...]) -> list[list[Any]]:

@@ -13,7 +13,9 @@ from typing import Any, Final
 import orjson
 from sqlalchemy import Engine
 
-from processor.core.accrual import Entitled, Entitlement, by_rule_and_unit, entitle_amounts, is_excluded
+from processor.core.accrual import Entitled, by_rule_and_unit, entitle_amounts, is_excluded
+from processor.core.conditions import Circumstances
+from processor.core.contest import Entitlement
 from processor.core.grant import CounterKey, Grant, caps_on, period_of, regrant
 from processor.core.outcome import Reason
 from processor.core.programme import Programme
@@ -80,6 +82,7 @@ def recompute(programme: Programme, detail: Mapping[str, Any]) -> Recomputed:
         folded=folded,
         considered=tuple(map(_considered, detail.get("considered", ()))),
         entitled=_entitled(programme, folded, detail),
+        at=circumstances_stored(programme, detail) if "product" in inputs else None,
     )
 
 
@@ -133,7 +136,25 @@ def _entitled(programme: Programme, folded: Folded, detail: Mapping[str, Any]) -
     if not any(entry.open_minor or entry.cleared_minor for entry in folded.transaction):
         return _NOTHING
     partner = programme.partners[detail["partner"]] if "partner" in detail else None
-    return entitle_amounts(programme, folded, partner=partner, product=product)
+    return entitle_amounts(programme, folded, partner=partner, at=circumstances_stored(programme, detail))
+
+
+def circumstances_stored(programme: Programme, detail: Mapping[str, Any]) -> Circumstances:
+    """Return where, when and how a purchase was made, as its decision keeps it."""
+    inputs = detail["inputs"]
+    partner = programme.partners[detail["partner"]] if "partner" in detail else None
+    return Circumstances(
+        partner=partner.id if partner else None,
+        sector=partner.sector if partner else "",
+        product=inputs["product"],
+        mcc=inputs["mcc"],
+        acquirer=inputs.get("acquirer", ""),
+        acceptor=inputs.get("acceptor", ""),
+        channel=inputs.get("channel", ""),
+        currency=inputs.get("currency", ""),
+        local_date=date.fromisoformat(inputs["occurred_on"]),
+        local_time=inputs.get("local_time", ""),
+    )
 
 
 def _amounts(stored: Sequence[Sequence[Any]]) -> tuple[Amounts, ...]:

@@ -5,13 +5,16 @@ It takes what was stored and recomputed and returns text; every amount is writte
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import date
 from decimal import Decimal
 from typing import Any, Final
 
 from processor.core.accrual import Entitled
+from processor.core.conditions import AmountRange, Circumstances, Conditions, Unmet
 from processor.core.money import decimal_amount
 from processor.core.outcome import Reason
-from processor.core.programme import AmountBase, Benefit, Cap, CapPeriod, Programme, Ratio, Rule
+from processor.core.programme import AmountBase, Benefit, Best, Cap, CapPeriod, Programme, Ratio, Rule
+from processor.core.programme_conditions import WEEKDAYS
 from processor.core.purchase import Amounts, Folded
 
 CHANGED_LATER: Final = "The message was decided again later; what counts now is {name}."
@@ -45,11 +48,28 @@ WHY: Final[Mapping[Reason, str]] = {
 }
 """Why a message ended as it did, for every reason a stored decision can have."""
 
+_BEST: Final = {
+    Best.HOLDER: "that which gives most",
+    Best.FUNDER: "that which costs least",
+    Best.FIRST: "the first by priority",
+}
+_NAMED: Final = {
+    Unmet.PARTNERS: "partners",
+    Unmet.PRODUCTS: "card products",
+    Unmet.MCCS: "merchant category codes",
+    Unmet.SECTORS: "sectors",
+    Unmet.CHANNELS: "channels",
+    Unmet.CURRENCIES: "currencies",
+}
+MOST_NAMED: Final = 12
+"""More codes than these are counted rather than named."""
 _PERIODS: Final = {
     CapPeriod.PURCHASE: "a purchase",
     CapPeriod.DAY: "a day",
+    CapPeriod.WEEK: "a week",
     CapPeriod.MONTH: "a month",
     CapPeriod.YEAR: "a year",
+    CapPeriod.LIFETIME: "in all",
 }
 
 
@@ -72,11 +92,15 @@ class Considered:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recomputed:
-    """A decision's stored inputs and candidates, and what the inputs entitle to when they are computed again."""
+    """A decision's stored inputs and candidates, and what the inputs entitle to when they are computed again.
+
+    ``at`` is None where nothing says yet where the purchase was made.
+    """
 
     folded: Folded
     considered: tuple[Considered, ...]
     entitled: Entitled
+    at: Circumstances | None
 
 
 def sentences_of(
@@ -93,8 +117,9 @@ def sentences_of(
     for rule in recomputed.entitled.unrated:
         currencies = " or ".join(_currencies(recomputed.folded, programme.rule(rule)))
         yield f"Rule {rule} applies but gives nothing: it has no rate for {currencies}."
+    yield from _outdone(programme, recomputed)
     if recomputed.considered or recomputed.entitled.unrated or reason is Reason.NO_RULE:
-        yield from _losers(programme, detail, recomputed)
+        yield from _losers(programme, recomputed)
 
 
 def _terms(programme: Programme, detail: Mapping[str, Any]) -> str:
@@ -151,13 +176,19 @@ def _weighed(programme: Programme, entry: Considered, recomputed: Recomputed) ->
 
 def _given(programme: Programme, rule: Rule, entry: Considered, folded: Folded) -> str:
     """Return what a rule gives for the amounts it measures, up to what they entitle to."""
+    entitled = _units(programme, entry.entitled, entry.unit)
+    if rule.multiplication is not None:
+        by = Decimal(rule.multiplication.by.numerator) / rule.multiplication.by.denominator
+        named = ", ".join(sorted(rule.multiplication.rules))
+        return f"Rule {rule.id} multiplies {named} by {by.normalize():f}, which adds {entitled}"
+    if rule.fixed:
+        return f"Rule {rule.id} gives {entitled} whatever the amount"
     base = "billed" if rule.base is AmountBase.BILLING else "paid"
     rated = [(amounts, rate) for amounts in folded.amounts(rule.base) if (rate := rule.rate(amounts.currency))]
     if rule.benefit is Benefit.DISCOUNT:
         rated = [(amounts, rate) for amounts, rate in rated if amounts.currency == entry.unit]
     gives = " and ".join(dict.fromkeys(_rate(programme, rule, amounts.currency, rate) for amounts, rate in rated))
     totals = " and ".join(_money(amounts.open_minor + amounts.cleared_minor, amounts.currency) for amounts, _ in rated)
-    entitled = _units(programme, entry.entitled, entry.unit)
     return f"Rule {rule.id} gives {gives} {base}, rounded {rule.rounding.value}: {totals} entitle to {entitled}"
 
 
@@ -176,17 +207,67 @@ def _changes(programme: Programme, detail: Mapping[str, Any]) -> Iterator[str]:
             yield f"The message {booked} rule {rule} by {pending} pending and {available} available{where}."
 
 
-def _losers(programme: Programme, detail: Mapping[str, Any], recomputed: Recomputed) -> Iterator[str]:
+def _losers(programme: Programme, recomputed: Recomputed) -> Iterator[str]:
     """Yield the rules that do not apply, each with the first reason why."""
+    if recomputed.at is None:
+        return
     weighed = {entry.rule for entry in recomputed.considered} | set(recomputed.entitled.unrated)
-    partner, product = detail.get("partner"), detail["inputs"].get("product")
+    weighed |= {entry.rule for entry in recomputed.entitled.lost}
     for rule in programme.rules:
         if rule.id in weighed:
             continue
-        if rule.partners and partner not in rule.partners:
-            yield f"Rule {rule.id} does not apply: it is for partners {', '.join(sorted(rule.partners))}."
-        elif rule.products and product not in rule.products:
-            yield f"Rule {rule.id} does not apply: it is for card products {', '.join(sorted(rule.products))}."
+        unmet = rule.when.unmet(recomputed.at)
+        if unmet is not None:
+            yield f"Rule {rule.id} does not apply: it is for {_wanted(rule.when, unmet)}."
+        elif rule.when.amounts:
+            yield f"Rule {rule.id} does not apply: it is for {_wanted(rule.when, Unmet.AMOUNT)}."
+        elif rule.multiplication is not None:
+            named = ", ".join(sorted(rule.multiplication.rules))
+            yield f"Rule {rule.id} multiplies nothing: none of {named} gives anything."
+
+
+def _outdone(programme: Programme, recomputed: Recomputed) -> Iterator[str]:
+    """Yield the rules that would have given something and lost to another."""
+    for entry in recomputed.entitled.lost:
+        given = _units(programme, entry.total, entry.unit)
+        if entry.group:
+            how = f"one rule of group {entry.group} counts, {_BEST[programme.groups[entry.group]]}"
+        else:
+            how = "the highest multiplier counts"
+        yield f"Rule {entry.rule} would have given {given} and lost to rule {entry.winner}: {how}."
+
+
+def _wanted(when: Conditions, unmet: Unmet) -> str:
+    """Return what a condition asks for."""
+    if unmet is Unmet.DATES and when.dates is not None:
+        first, last = when.dates
+        since = "" if first == date.min else f" from {first.isoformat()}"
+        until = "" if last == date.max else f" until {last.isoformat()}"
+        return f"purchases{since}{until}"
+    if unmet is Unmet.WEEKDAYS:
+        return ", ".join(WEEKDAYS[day - 1] for day in sorted(when.weekdays))
+    if unmet is Unmet.HOURS and when.hours is not None:
+        first_minute, behind = when.hours
+        return f"purchases from {_clock(first_minute)} to {_clock(behind)}"
+    if unmet is Unmet.MERCHANTS:
+        return "certain card acceptors"
+    if unmet is Unmet.MCCS and len(when.mccs) > MOST_NAMED:
+        return f"{len(when.mccs)} merchant category codes"
+    if unmet is Unmet.AMOUNT:
+        return "other amounts than this purchase's: " + ", ".join(
+            _range(currency, wanted) for currency, wanted in sorted(when.amounts.items())
+        )
+    return f"{_NAMED[unmet]} {', '.join(sorted(getattr(when, unmet.value)))}"
+
+
+def _range(currency: str, wanted: AmountRange) -> str:
+    least = f"from {_money(wanted.lowest, currency)}" if wanted.lowest else ""
+    most = "" if wanted.highest is None else f"to {_money(wanted.highest, currency)}"
+    return " ".join(filter(None, (least, most)))
+
+
+def _clock(minute: str) -> str:
+    return f"{minute[:2]}:{minute[2:]}"
 
 
 def _currencies(folded: Folded, rule: Rule) -> list[str]:

@@ -19,7 +19,7 @@ from processor.core.purchase import Placed
 
 _ALWAYS: Final = 19
 """How many values of an event are always written."""
-_NOTHING: Final[list[Any]] = ["", "", "", "", "", 0, []]
+_NOTHING: Final[list[Any]] = ["", "", "", "", "", 0, [], "", ""]
 """What the values behind them are where they are left out."""
 
 
@@ -118,6 +118,8 @@ def _event_to_list(event: Event) -> list[Any]:
         event.trace_number,
         event.estimated + 2 * event.supersedes,
         [message_id.hex() for message_id in event.refers_to],
+        event.local_time,
+        event.channel,
     ]
     while not values[-1]:
         values.pop()
@@ -155,6 +157,8 @@ def _event_from_list(values: list[Any]) -> Event:
         estimated=bool(values[24] & 1),
         supersedes=bool(values[24] & 2),
         refers_to=tuple(bytes.fromhex(message_id) for message_id in values[25]),
+        local_time=values[26],
+        channel=values[27],
     )
 
 

@@ -15,10 +15,11 @@ import orjson
 from processor.core.card import CardReference
 from processor.core.message import CardMessage, Direction, MessageKind
 from processor.core.money import CURRENCY_OF_NUMERIC_CODE, Money
+from processor.wire.channel import channel_of
 from processor.wire.decode import Decoded
 from processor.wire.dialect import Dialect
 from processor.wire.dialect_meaning import holds
-from processor.wire.message_dates import is_dated, local_date_of, recorded_at, sent_at
+from processor.wire.message_dates import is_dated, local_date_of, local_time_of, recorded_at, sent_at
 from processor.wire.message_kind import WITHOUT_MONEY, kind_of
 from processor.wire.references import INSTITUTIONS, original_trace_of, reference, replacement_of, trace_of
 from processor.wire.tokenise import Tokeniser
@@ -114,6 +115,8 @@ def to_card_message(
         clearing_part=_clearing_part(decoded, dialect),
         estimated=asked and holds(dialect.marks.get("estimated", ()), fields),
         supersedes=asked and holds(dialect.marks.get("supersedes", ()), fields),
+        local_time=local_time_of(decoded),
+        channel=channel_of(get("entry_mode", "").strip(), get("condition_code", "")) or "",
         oddities=tuple(oddities),
     )
 

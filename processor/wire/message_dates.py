@@ -17,6 +17,7 @@ FUTURE_DAYS: Final = 2
 _LEAP_YEARS_APART: Final = 8
 _WITHOUT_YEAR: Final = 10
 _WITH_YEAR: Final = 12
+_CLOCK: Final = 6
 
 
 def is_dated(decoded: Decoded, dialect: Dialect, *, clearing: bool) -> bool:
@@ -76,6 +77,14 @@ def local_date_of(decoded: Decoded, received_at: datetime, oddities: list[str]) 
     if day is None:
         oddities.append(f"{name} is not a date")
     return day
+
+
+def local_time_of(decoded: Decoded) -> str:
+    """Return the time at the card acceptor as HHMM, empty where it is absent or no time."""
+    stated = decoded.fields.get("local_time") or decoded.fields.get("local_date_time", "")[6:]
+    if not (stated.isascii() and stated.isdecimal() and len(stated) == _CLOCK):
+        return ""
+    return stated[:4] if stated[:2] < "24" and stated[2:4] < "60" else ""
 
 
 def _with_year(decoded: Decoded, dialect: Dialect, name: str, stated: str, received_at: datetime) -> datetime:

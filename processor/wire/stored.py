@@ -34,6 +34,8 @@ _TEXTS: Final = (
     "acquirer_reference",
     "clearing_file",
     "message_reason",
+    "local_time",
+    "channel",
 )
 _FLAGS: Final = ("credit", "estimated", "supersedes")
 _OMITTED_WHEN_FALSE: Final = (*_TEXTS, *_FLAGS, "oddities")

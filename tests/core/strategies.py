@@ -11,6 +11,7 @@ from typing import Final
 
 from hypothesis import strategies as st
 
+from processor.core.conditions import Conditions
 from processor.core.decision import AccountTerms, Award, Decision, Purchase, Withdrawal, decide, withdraw
 from processor.core.event import Event, event_of
 from processor.core.grant import CounterKey
@@ -69,8 +70,7 @@ def rule(  # noqa: D103 - the dataclass it fills says what it is.
         rates=rates,
         rounding=rounding,
         funder=funder,
-        partners=frozenset(partners),
-        products=frozenset(products),
+        when=Conditions(partners=frozenset(partners), products=frozenset(products)),
     )
 
 

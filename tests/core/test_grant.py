@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from processor.core.accrual import Entitlement
+from processor.core.contest import Entitlement
 from processor.core.grant import CounterKey, Grant, caps_on, period_of, regrant, release
 from processor.core.money import Money
 from processor.core.programme import Benefit, Cap, CapPeriod
@@ -239,7 +239,7 @@ def test_each_cap_counts_its_own_period() -> None:
     ],
 )
 def test_a_discount_cap_counts_its_currency(amount: Money, expected: list[tuple[str, str, int, str | None]]) -> None:
-    """Rules share a cap in the document's order, and discounts in another currency are not counted."""
+    """Rules share a cap in their order, and discounts in another currency are not counted."""
     (event,) = events(authorized("a", amount, place="fashion"))
     considered = Books(revisions=(FIRST,)).take(ONE, event).considered
     assert expected == [

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
+from processor.core.conditions import Conditions
 from processor.core.located_document import DocumentError
 from processor.core.located_yaml import MAX_CHARACTERS, MAX_DEPTH
 from processor.core.money import Rounding
@@ -151,8 +152,7 @@ def test_a_document_compiles() -> None:
         rates={"EUR": Ratio(numerator=1, denominator=20), "JPY": Ratio(numerator=1, denominator=30)},
         rounding=Rounding.DOWN,
         funder=Funder.BANK,
-        partners=frozenset(),
-        products=frozenset(),
+        when=Conditions(),
     )
     bonus = Rule(
         id="mart-bonus",
@@ -161,8 +161,7 @@ def test_a_document_compiles() -> None:
         rates={"EUR": Ratio(numerator=3, denominator=25)},
         rounding=Rounding.HALF_UP,
         funder=Funder.PARTNER,
-        partners=frozenset({"mart"}),
-        products=frozenset({"gold"}),
+        when=Conditions(partners=frozenset({"mart"}), products=frozenset({"gold"})),
     )
     five = Rule(
         id="five",
@@ -171,8 +170,7 @@ def test_a_document_compiles() -> None:
         rates={"*": Ratio(numerator=1, denominator=20)},
         rounding=Rounding.HALF_EVEN,
         funder=Funder.PARTNER,
-        partners=frozenset({"moda"}),
-        products=frozenset({"gold"}),
+        when=Conditions(partners=frozenset({"moda"}), products=frozenset({"gold"})),
     )
     expected = Programme(
         id="demo",
@@ -805,7 +803,8 @@ def keys_of(schema: Any) -> list[tuple[str, dict[str, Any]]]:
             node = {**schema["$defs"][node["$ref"].rsplit("/", 1)[1]], **node}
         for key, described in node.get("properties", {}).items():
             found.append((f"{prefix}{key}", described))
-            waiting.append((f"{prefix}{key}.", described))
+            # The conditions of all rules are explained once.
+            waiting.append((f"{'' if key == 'when' else prefix}{key}.", described))
         if isinstance(node.get("items"), dict):
             waiting.append((f"{prefix.removesuffix('.')}[].", node["items"]))
     return found

@@ -60,10 +60,12 @@ class Pipeline:
         return self.worker._answers(list(messages))
 
 
-def apply_skyways(database: Database, *, document: str | None = None, now: datetime = NOW) -> Applied:
-    """Apply the example programme, or a changed document beside its merchants."""
-    text = document or (SKYWAYS / "programme.yaml").read_text()
-    files = {"merchants.csv": (SKYWAYS / "merchants.csv").read_text()}
+def apply_skyways(
+    database: Database, *, document: str | None = None, now: datetime = NOW, folder: Path = SKYWAYS
+) -> Applied:
+    """Apply the example programme or that of another folder, or a changed document beside its merchants."""
+    text = document or (folder / "programme.yaml").read_text()
+    files = {"merchants.csv": (folder / "merchants.csv").read_text()}
     applied = apply_programme(
         database.service, document=text, files=files, source="programme.yaml", actor="test", now=now
     )

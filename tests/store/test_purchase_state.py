@@ -60,6 +60,8 @@ def events(draw: st.DrawFn) -> Event:
         trace_number=draw(TEXTS),
         estimated=draw(st.booleans()),
         supersedes=draw(st.booleans()),
+        local_time=draw(st.sampled_from(["", "0000", "2359"])),
+        channel=draw(st.sampled_from(["", "e-commerce"])),
         refers_to=draw(st.lists(IDS, max_size=2).map(tuple)),
     )
 

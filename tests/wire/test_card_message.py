@@ -88,6 +88,8 @@ def test_an_authorization_becomes_a_card_message(tokeniser: Tokeniser) -> None:
         mcc="5411",
         entry_mode="051",
         condition_code="00",
+        local_time="1115",
+        channel="card-present",
     )
     assert expected == message
     assert date(2026, 11, 22) == message_day(message)

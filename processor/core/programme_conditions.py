@@ -1,0 +1,128 @@
+"""The conditions of a rule as a programme document writes them: compiled, and checked where the schema cannot.
+
+It reads the keys ``partners``, ``products`` and ``when`` of one rule.
+"""
+
+from collections.abc import Iterator, Mapping
+from datetime import date
+from decimal import Decimal
+from typing import Any, Final
+
+from processor.core.conditions import AmountRange, Conditions
+from processor.core.located_document import DocumentError, LocatedDocument, Path, did_you_mean, shown
+from processor.core.money import exponent
+
+WEEKDAYS: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+
+
+def compile_conditions(rule: Mapping[str, Any]) -> Conditions:
+    """Return the conditions of a rule that was checked."""
+    when = rule.get("when", {})
+    days, hours = when.get("dates"), when.get("hours")
+    return Conditions(
+        partners=_chosen(rule["partners"]),
+        products=_chosen(rule["products"]),
+        mccs=frozenset(code for written in when.get("mccs", ()) for code in codes_of(written)),
+        sectors=frozenset(when.get("sectors", ())),
+        merchants=frozenset((entry["acquirer"], entry["acceptor"]) for entry in when.get("merchants", ())),
+        channels=frozenset(when.get("channels", ())),
+        currencies=frozenset(when.get("currencies", ())),
+        dates=(_day(days.get("from")) or date.min, _day(days.get("to")) or date.max) if days else None,
+        weekdays=frozenset(WEEKDAYS.index(day) + 1 for day in when.get("weekdays", ())),
+        hours=(_clock(hours["from"]), _clock(hours["to"])) if hours else None,
+        amounts={currency: _range(currency, limits) for currency, limits in when.get("amounts", {}).items()},
+    )
+
+
+def codes_of(written: str) -> Iterator[str]:
+    """Yield the merchant category codes that a code or a range of them stands for."""
+    first, _, last = written.partition("-")
+    for code in range(int(first), int(last or first) + 1):
+        yield f"{code:04d}"
+
+
+def _chosen(choice: str | list[str]) -> frozenset[str]:
+    """Return the identifiers chosen; none stands for all."""
+    return frozenset() if isinstance(choice, str) else frozenset(choice)
+
+
+def _day(written: str | None) -> date | None:
+    return None if written is None else date.fromisoformat(written)
+
+
+def _clock(written: str) -> str:
+    return written.replace(":", "")
+
+
+def _range(currency: str, limits: Mapping[str, Any]) -> AmountRange:
+    scale = 10 ** exponent(currency)
+    highest = limits.get("to")
+    return AmountRange(
+        lowest=int(Decimal(limits.get("from", 0)) * scale),
+        highest=None if highest is None else int(Decimal(highest) * scale),
+    )
+
+
+def check_conditions(document: LocatedDocument, currencies: frozenset[str]) -> Iterator[DocumentError]:
+    """Yield what is wrong with the conditions of every rule."""
+    sectors = {document.get(*path, "sector") for path in document.entries("partners")}
+    for rule in (*document.entries("earning"), *document.entries("discounts")):
+        when = (*rule, "when")
+        for item in document.entries(*when, "sectors"):
+            word = document.get(*item)
+            if word is not None and word not in sectors:
+                hint = f"{did_you_mean(word, (str(sector) for sector in sectors))}write the sector of a partner"
+                yield document.error(item, f"{shown(word)} is no sector", hint)
+        for item in document.entries(*when, "mccs"):
+            written = document.get(*item)
+            if written is not None and not any(codes_of(written)):
+                yield document.error(item, f"{shown(written)} holds no code", "write the lower code first")
+        yield from _check_days(document, (*when, "dates"))
+        yield from _check_hours(document, (*when, "hours"))
+        for code in (*(document.get(*when, "amounts") or ()),):
+            yield from _check_amounts(document, (*when, "amounts", code), code, currencies)
+        for item in document.entries(*when, "currencies"):
+            code = document.get(*item)
+            if code is not None and code not in currencies:
+                yield document.error(item, f"{shown(code)} is no currency", "write an ISO 4217 letter code such as EUR")
+
+
+def _check_days(document: LocatedDocument, at: Path) -> Iterator[DocumentError]:
+    days: list[date] = []
+    for key in ("from", "to"):
+        written = document.get(*at, key)
+        if written is None:
+            continue
+        try:
+            days.append(date.fromisoformat(written))
+        except ValueError:
+            yield document.error((*at, key), f"{shown(written)} is no such day", "write a day of the calendar")
+    if days != sorted(days):
+        yield document.error((*at, "to"), "lies before from, so that no day is within", "write the later day here")
+
+
+def _check_hours(document: LocatedDocument, at: Path) -> Iterator[DocumentError]:
+    first, behind = document.get(*at, "from"), document.get(*at, "to")
+    if first is not None and first == behind:
+        yield document.error(
+            (*at, "to"), "is the same as from, so that no time is within", "leave hours out for all day"
+        )
+
+
+def _check_amounts(
+    document: LocatedDocument, at: Path, currency: str, currencies: frozenset[str]
+) -> Iterator[DocumentError]:
+    if at in document.broken:
+        return
+    if currency not in currencies:
+        expected = "write an ISO 4217 letter code such as EUR"
+        yield document.error(at, f"{shown(currency)} is no currency", expected, at_key=True)
+        return
+    limits = [document.get(*at, key) for key in ("from", "to")]
+    for key, limit in zip(("from", "to"), limits, strict=True):
+        if limit is not None and Decimal(limit).scaleb(exponent(currency)) % 1:
+            problem = f"{shown(limit)} is no whole number of the minor unit of {currency}"
+            yield document.error((*at, key), problem, f"write at most {exponent(currency)} decimals")
+    lowest, highest = limits
+    if lowest is not None and highest is not None and Decimal(highest) < Decimal(lowest):
+        yield document.error((*at, "to"), "is below from, so that no amount is within", "write the larger amount here")
