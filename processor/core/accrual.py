@@ -4,12 +4,12 @@ Step four of a decision, after the fold and the merchant match; it reads no bala
 give the same entitlement at any time and in any order.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from processor.core.conditions import Circumstances
-from processor.core.contest import Entitlement, Lost, contest, needs_contest
+from processor.core.contest import Entitlement, Lost, contest
 from processor.core.event import Event
 from processor.core.lifecycle import PurchaseState
 from processor.core.merchant_match import match_merchant
@@ -76,22 +76,19 @@ def entitle_amounts(programme: Programme, folded: Folded, *, partner: Partner | 
 
     A decision comes here behind its guards, an explanation with the amounts and circumstances that were stored.
     """
-    applicable = [
-        rule for rule in programme.candidates(at) if not rule.when.by_place or rule.when.unmet_by_place(at) is None
-    ]
+    plan = programme.plan(at)
     given: list[Entitlement] = []
     unrated: list[str] = []
-    for rule in applicable:
+    for rule in plan.rules:
+        amounts = folded.amounts(rule.base)
         if rule.rates:
-            counted, rated = _rated(programme, rule, folded)
-            given.extend(counted)
-            if not rated:
+            if not _rate(programme, rule, amounts, given):
                 unrated.append(rule.id)
         elif rule.fixed:
-            given.extend(_fixed(programme, rule, folded))
+            _add_fixed(programme, rule, amounts, given)
     lost: list[Lost] = []
-    if needs_contest(applicable):
-        given, lost = contest(programme, given, [rule for rule in applicable if rule.multiplication])
+    if plan.contested or plan.multipliers:
+        given, lost = contest(programme, plan, given)
     reason = None
     if not given:
         reason = Reason.CURRENCY_NOT_RATED if unrated else Reason.NO_RULE
@@ -129,68 +126,55 @@ _WHY_NOTHING: Final = {
 }
 
 
-def _rated(programme: Programme, rule: Rule, folded: Folded) -> tuple[list[Entitlement], bool]:
-    """Return what a rule gives by its rates, miles over all currencies in one and a discount per currency.
+def _rate(programme: Programme, rule: Rule, amounts: Sequence[Amounts], given: list[Entitlement]) -> bool:
+    """Add what a rule gives by its rates, miles over all currencies in one and a discount per currency.
 
-    The second value tells whether it rates any currency of the purchase.
+    Returns whether it rates any currency of the purchase.
     """
     totals: dict[str, tuple[int, int]] = {}
     rated = False
-    for amounts in folded.amounts(rule.base):
-        rate = rule.rate(amounts.currency)
+    for entry in amounts:
+        rate = rule.rate(entry.currency)
         if rate is None:
             continue
         rated = True
-        if not _counts(rule, amounts):
+        if rule.when.amounts and not _counts(rule, entry):
             continue
-        unit = programme.unit if rule.benefit is Benefit.MILES else amounts.currency
-        total, cleared = totals.get(unit, (0, 0))
-        whole = (amounts.open_minor + amounts.cleared_minor) * rate.numerator
-        given = divide(whole, rate.denominator, rule.rounding)
-        total += given
-        if amounts.open_minor:
-            cleared += divide(amounts.cleared_minor * rate.numerator, rate.denominator, rule.rounding)
-        else:
-            cleared += given
+        unit = programme.unit if rule.benefit is Benefit.MILES else entry.currency
+        numerator, denominator = rate.numerator, rate.denominator
+        total = divide((entry.open_minor + entry.cleared_minor) * numerator, denominator, rule.rounding)
+        cleared = divide(entry.cleared_minor * numerator, denominator, rule.rounding) if entry.open_minor else total
+        if unit in totals:
+            before = totals[unit]
+            total, cleared = total + before[0], cleared + before[1]
         totals[unit] = (total, cleared)
-    found = [
-        Entitlement(rule=rule, unit=unit, total=total, cleared=cleared) for unit, (total, cleared) in totals.items()
-    ]
-    return found, rated
+    for unit, (total, cleared) in totals.items():
+        given.append(Entitlement(rule, unit, total, cleared))
+    return rated
 
 
-def _fixed(programme: Programme, rule: Rule, folded: Folded) -> list[Entitlement]:
-    """Return what a rule gives whatever the amount, from the first part that clears on; a lone refund gives nothing.
+def _add_fixed(programme: Programme, rule: Rule, amounts: Sequence[Amounts], given: list[Entitlement]) -> None:
+    """Add what a rule gives whatever the amount, from the first part that clears on; a lone refund gives nothing.
 
     Fixed money is never more than what was paid.
     """
-    counted = [
-        amounts
-        for amounts in folded.amounts(rule.base)
-        if amounts.open_minor + amounts.cleared_minor > 0 and _counts(rule, amounts)
-    ]
-    if rule.benefit is Benefit.MILES:
-        if not counted:
-            return []
+    paid = has_cleared = False
+    for entry in amounts:
+        whole = entry.open_minor + entry.cleared_minor
+        if whole <= 0 or (rule.when.amounts and not _counts(rule, entry)):
+            continue
+        paid = True
+        has_cleared = has_cleared or entry.cleared_minor > 0
+        if rule.benefit is Benefit.DISCOUNT and entry.currency in rule.fixed:
+            most = rule.fixed[entry.currency]
+            given.append(Entitlement(rule, entry.currency, min(most, whole), max(0, min(most, entry.cleared_minor))))
+    if paid and rule.benefit is Benefit.MILES:
         miles = rule.fixed[programme.unit]
-        cleared = any(amounts.cleared_minor > 0 for amounts in counted)
-        return [Entitlement(rule=rule, unit=programme.unit, total=miles, cleared=miles if cleared else 0)]
-    return [
-        Entitlement(
-            rule=rule,
-            unit=amounts.currency,
-            total=min(rule.fixed[amounts.currency], amounts.open_minor + amounts.cleared_minor),
-            cleared=max(0, min(rule.fixed[amounts.currency], amounts.cleared_minor)),
-        )
-        for amounts in counted
-        if amounts.currency in rule.fixed
-    ]
+        given.append(Entitlement(rule, programme.unit, miles, miles if has_cleared else 0))
 
 
 def _counts(rule: Rule, amounts: Amounts) -> bool:
-    """Tell whether the whole amount in one currency lies in the range that the rule asks for, if it asks for one."""
-    if not rule.when.amounts:
-        return True
+    """Tell whether the whole amount in one currency lies in the range that the rule asks for."""
     wanted = rule.when.amounts.get(amounts.currency)
     return wanted is not None and wanted.holds(amounts.open_minor + amounts.cleared_minor)
 

@@ -3,10 +3,12 @@
 It decides from the purchase's anchor alone, so that a rule applies to a whole purchase or to none of it.
 """
 
-from collections.abc import Mapping
+from bisect import bisect
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
+from typing import NamedTuple
 
 
 class Channel(StrEnum):
@@ -35,8 +37,7 @@ class Unmet(StrEnum):
     AMOUNT = "amount"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Circumstances:
+class Circumstances(NamedTuple):
     """Where, when and how a purchase was made, and what ``sector`` the brand is of that it matched.
 
     ``local_date`` and ``local_time`` (HHMM) are the card acceptor's.
@@ -54,11 +55,6 @@ class Circumstances:
     currency: str
     local_date: date
     local_time: str
-
-    @property
-    def kind(self) -> tuple[object, ...]:
-        """What a purchase shares with many others: all that conditions look at, save card acceptor and hour."""
-        return (self.partner, self.product, self.mcc, self.channel, self.currency, self.local_date)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,8 +91,11 @@ class Conditions:
     hours: tuple[str, str] | None = None
     amounts: Mapping[str, AmountRange] = field(default_factory=dict)
 
-    def unmet_by_kind(self, at: Circumstances) -> Unmet | None:
-        """Return the first condition that no purchase of this kind (``Circumstances.kind``) can meet."""
+    def unmet(self, at: Circumstances) -> Unmet | None:
+        """Return the first condition that a purchase does not meet, its amount aside."""
+        return self._unmet_by_place(at) or self._unmet_by_manner(at)
+
+    def _unmet_by_place(self, at: Circumstances) -> Unmet | None:
         if self.partners and at.partner not in self.partners:
             return Unmet.PARTNERS
         if self.products and at.product not in self.products:
@@ -105,6 +104,11 @@ class Conditions:
             return Unmet.MCCS
         if self.sectors and at.sector not in self.sectors:
             return Unmet.SECTORS
+        if self.merchants and (at.acquirer, at.acceptor) not in self.merchants:
+            return Unmet.MERCHANTS
+        return None
+
+    def _unmet_by_manner(self, at: Circumstances) -> Unmet | None:
         if self.channels and at.channel not in self.channels:
             return Unmet.CHANNELS
         if self.currencies and at.currency not in self.currencies:
@@ -113,26 +117,40 @@ class Conditions:
             return Unmet.DATES
         if self.weekdays and at.local_date.isoweekday() not in self.weekdays:
             return Unmet.WEEKDAYS
-        return None
-
-    def unmet_by_place(self, at: Circumstances) -> Unmet | None:
-        """Return the first condition on the card acceptor and the hour that a purchase does not meet."""
-        if self.merchants and (at.acquirer, at.acceptor) not in self.merchants:
-            return Unmet.MERCHANTS
         if self.hours and not (at.local_time and _within(self.hours, at.local_time)):
             return Unmet.HOURS
         return None
-
-    def unmet(self, at: Circumstances) -> Unmet | None:
-        """Return the first condition that a purchase does not meet, its amount aside."""
-        return self.unmet_by_kind(at) or self.unmet_by_place(at)
-
-    @property
-    def by_place(self) -> bool:
-        """Whether the card acceptor or the hour matters."""
-        return bool(self.merchants or self.hours)
 
 
 def _within(hours: tuple[str, str], local_time: str) -> bool:
     first, behind = hours
     return first <= local_time < behind if first < behind else local_time >= first or local_time < behind
+
+
+class Kinds:
+    """Which purchases are alike to some conditions, so that what holds for one of a kind holds for all of it.
+
+    Card acceptors that no condition names are alike, and so are all minutes between two that conditions name.
+    """
+
+    __slots__ = ("_edges", "_merchants")
+
+    def __init__(self, conditions: Iterable[Conditions]) -> None:
+        stated = tuple(conditions)
+        self._merchants = frozenset(merchant for when in stated for merchant in when.merchants)
+        self._edges = sorted({minute for when in stated if when.hours for minute in when.hours})
+
+    def of(self, at: Circumstances) -> tuple[object, ...]:
+        """Return what tells a purchase's kind from every other."""
+        partner, _, product, mcc, acquirer, acceptor, channel, currency, local_date, local_time = at
+        merchant = (acquirer, acceptor)
+        return (
+            partner,
+            product,
+            mcc,
+            merchant if merchant in self._merchants else None,
+            channel,
+            currency,
+            local_date,
+            bisect(self._edges, local_time) if local_time else -1,
+        )

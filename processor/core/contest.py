@@ -1,18 +1,18 @@
 """Rules that bear on each other: multipliers on what other rules give, and groups of which one rule counts.
 
 It decides by what the rules give before any cap, and ties by identifier; what loses is kept for the explanation.
+It runs for every message, so that it is written for few rules and no detours.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
 from fractions import Fraction
+from typing import NamedTuple
 
 from processor.core.money import divide
-from processor.core.programme import Best, Programme, Ratio, Rule, Stacking, Stage
+from processor.core.programme import Best, Plan, Programme, Ratio, Rule, Stacking, Stage
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entitlement:
+class Entitlement(NamedTuple):
     """What one rule gives for a purchase, in ``unit``: the programme's miles, or a currency's minor units.
 
     ``total`` counts what is authorized and what has cleared, ``cleared`` only the latter; both are negative for a
@@ -25,8 +25,7 @@ class Entitlement:
     cleared: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lost:
+class Lost(NamedTuple):
     """A rule that would have given ``total`` in ``unit``, had it not lost to another one.
 
     ``group`` is the exclusive group they share, empty where both multiply and the higher one counts.
@@ -39,84 +38,84 @@ class Lost:
     group: str
 
 
-def needs_contest(rules: Sequence[Rule]) -> bool:
-    """Tell whether any rule bears on another, so that the rest of this module has something to do."""
-    return any(rule.exclusive or rule.multiplication for rule in rules)
-
-
-def contest(
-    programme: Programme, given: Sequence[Entitlement], multipliers: Sequence[Rule]
-) -> tuple[list[Entitlement], list[Lost]]:
+def contest(programme: Programme, plan: Plan, given: list[Entitlement]) -> tuple[list[Entitlement], list[Lost]]:
     """Return what counts in the end, in the rules' order, and what lost.
 
     Groups without a multiplier are settled first, so that a multiplier multiplies what counts; the others hold no rule
     that is multiplied, which the programme's checks see to.
     """
-    late = {rule.exclusive for rule in multipliers if rule.exclusive}
-    standing, lost = _settled(programme, [entry for entry in given if entry.rule.exclusive not in late])
-    multiplied, outdone = _multiplied(programme, standing, multipliers)
-    waiting = [entry for entry in given if entry.rule.exclusive in late]
-    contested, lost_late = _settled(programme, [*waiting, *multiplied])
-    counted = sorted([*standing, *contested], key=lambda entry: entry.rule.order)
-    return counted, [*lost, *outdone, *lost_late]
-
-
-def _settled(programme: Programme, given: Sequence[Entitlement]) -> tuple[list[Entitlement], list[Lost]]:
-    """Let one rule of each exclusive group count; a rule that gives nothing does not compete."""
-    groups: dict[str, dict[str, list[Entitlement]]] = {}
-    for entry in given:
-        if entry.rule.exclusive is not None and entry.total:
-            groups.setdefault(entry.rule.exclusive, {}).setdefault(entry.rule.id, []).append(entry)
-    winners = {group: _winner(programme.groups[group], rules) for group, rules in groups.items()}
-    standing: list[Entitlement] = []
     lost: list[Lost] = []
-    for entry in given:
-        group = entry.rule.exclusive
-        winner = winners.get(group, entry.rule.id) if group else entry.rule.id
-        if winner == entry.rule.id:
-            standing.append(entry)
-        elif entry.total:
-            lost.append(Lost(rule=entry.rule.id, unit=entry.unit, total=entry.total, winner=winner, group=group or ""))
+    late = plan.late
+    standing = [entry for entry in given if entry.rule.exclusive not in late] if late else given
+    if plan.contested:
+        standing = _settled(programme, standing, lost)
+    multiplied = _multiplied(programme, standing, plan.multipliers, lost) if plan.multipliers else []
+    if late:
+        waiting = [entry for entry in given if entry.rule.exclusive in late]
+        multiplied = _settled(programme, waiting + multiplied, lost)
+    if multiplied:
+        standing = sorted(standing + multiplied, key=_order)
     return standing, lost
 
 
-def _winner(best: Best, rules: Mapping[str, Sequence[Entitlement]]) -> str:
+def _order(entry: Entitlement) -> tuple[bool, Stage, int, str]:
+    return entry.rule.order
+
+
+def _settled(programme: Programme, given: list[Entitlement], lost: list[Lost]) -> list[Entitlement]:
+    """Let one rule of each exclusive group count; a rule that gives nothing does not compete."""
+    worth: dict[str, dict[str, int]] = {}
+    for entry in given:
+        group = entry.rule.exclusive
+        if group is not None and entry.total:
+            rules = worth.setdefault(group, {})
+            rules[entry.rule.id] = rules.get(entry.rule.id, 0) + abs(entry.total)
+    winners = {
+        group: next(iter(rules)) if len(rules) == 1 else _winner(programme, programme.groups[group], rules)
+        for group, rules in worth.items()
+    }
+    standing: list[Entitlement] = []
+    for entry in given:
+        group = entry.rule.exclusive
+        winner = winners.get(group) if group is not None else None
+        if winner is None or winner == entry.rule.id:
+            standing.append(entry)
+        elif entry.total:
+            lost.append(Lost(entry.rule.id, entry.unit, entry.total, winner, group or ""))
+    return standing
+
+
+def _winner(programme: Programme, best: Best, worth: dict[str, int]) -> str:
     """Return the rule that counts; what a refund takes back is measured as what it was."""
-
-    def rank(rule_id: str) -> tuple[int, str]:
-        entries = rules[rule_id]
-        worth = sum(abs(entry.total) for entry in entries)
-        places = {Best.HOLDER: -worth, Best.FUNDER: worth, Best.FIRST: entries[0].rule.priority}
-        return places[best], rule_id
-
-    return min(rules, key=rank)
+    if best is Best.FIRST:
+        return min((programme.rule(rule_id).priority, rule_id) for rule_id in worth)[1]
+    sign = -1 if best is Best.HOLDER else 1
+    return min([(sign * gives, rule_id) for rule_id, gives in worth.items()])[1]
 
 
 def _multiplied(
-    programme: Programme, standing: Sequence[Entitlement], multipliers: Sequence[Rule]
-) -> tuple[list[Entitlement], list[Lost]]:
+    programme: Programme, standing: Sequence[Entitlement], multipliers: Sequence[Rule], lost: list[Lost]
+) -> list[Entitlement]:
     """Return what the multipliers add to the rules they multiply, each addition rounded for itself."""
     added: dict[str, Entitlement] = {}
-    lost: list[Lost] = []
     for base in standing:
-        own = [rule for rule in multipliers if rule.multiplication and base.rule.id in rule.multiplication.rules]
-        if not own or base.rule.stage is not Stage.RATE:
+        if base.rule.stage is not Stage.RATE:
             continue
-        if programme.stacking is Stacking.BEST:
+        own = [rule for rule in multipliers if rule.multiplication and base.rule.id in rule.multiplication.rules]
+        if len(own) > 1 and programme.stacking is Stacking.BEST:
             best = min(own, key=_less_of)
-            for rule in own:
-                if rule is not best:
-                    outdone = _addition(base, rule)
-                    lost.append(Lost(rule=rule.id, unit=base.unit, total=outdone.total, winner=best.id, group=""))
+            lost += [
+                Lost(rule.id, base.unit, _addition(base, rule).total, best.id, "") for rule in own if rule is not best
+            ]
             own = [best]
         grown = base
         for rule in own:
             addition = _addition(grown, rule)
             if programme.stacking is Stacking.COMPOUND:
-                grown = replace(grown, total=grown.total + addition.total, cleared=grown.cleared + addition.cleared)
+                grown = _sum(grown, addition)
             before = added.get(rule.id)
             added[rule.id] = addition if before is None else _sum(before, addition)
-    return list(added.values()), lost
+    return list(added.values())
 
 
 def _less_of(rule: Rule) -> tuple[Fraction, str]:
@@ -133,12 +132,12 @@ def _addition(base: Entitlement, rule: Rule) -> Entitlement:
     by = _ratio(rule)
     more = by.numerator - by.denominator
     return Entitlement(
-        rule=rule,
-        unit=base.unit,
-        total=divide(base.total * more, by.denominator, rule.rounding),
-        cleared=divide(base.cleared * more, by.denominator, rule.rounding),
+        rule,
+        base.unit,
+        divide(base.total * more, by.denominator, rule.rounding),
+        divide(base.cleared * more, by.denominator, rule.rounding),
     )
 
 
 def _sum(one: Entitlement, other: Entitlement) -> Entitlement:
-    return replace(one, total=one.total + other.total, cleared=one.cleared + other.cleared)
+    return one._replace(total=one.total + other.total, cleared=one.cleared + other.cleared)

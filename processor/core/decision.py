@@ -325,8 +325,8 @@ def _miles_of(award: Award, purchase: Purchase, terms: AccountTerms) -> Iterator
         old = terms.revision_of(purchase.revision)
         funder = _funder(old, old.rule(award.rule), purchase.partner, terms.bank)
         if funder != award.funder:
-            yield from miles_postings(before, replace(before, granted=before.pending, available=0), funder)
-            before = replace(before, granted=before.pending, available=0)
+            yield from miles_postings(before, before._replace(granted=before.pending, available=0), funder)
+            before = before._replace(granted=before.pending, available=0)
     yield from miles_postings(before, award.grant, award.funder)
 
 

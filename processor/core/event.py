@@ -5,9 +5,8 @@ other messages of its purchase.
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass
 from datetime import date
-from typing import Final
+from typing import Final, NamedTuple
 
 from processor.core.lifecycle import Effect, effect_of
 from processor.core.message import CardMessage, MessageKind
@@ -31,8 +30,7 @@ CLEARING_KINDS: Final = frozenset(
 """Kinds of clearing records, which carry the acquirer's reference (DE31) of their purchase."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
+class Event(NamedTuple):
     """What one message contributes to a purchase.
 
     ``at`` is the transmission time in seconds since 1970 UTC.

@@ -4,7 +4,6 @@ It asks the fold itself, so that an expiry is booked where it takes something of
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Final
 
 from processor.core.event import Event
@@ -27,8 +26,8 @@ def expiring(events: Sequence[Event], threshold: int) -> Event | None:
     if not awaited:
         return None
     first = min(awaited, key=lambda event: event.order)
-    expiry = replace(
-        first, message_id=_LAST, at=threshold, kind=MessageKind.EXPIRY, effect=Effect.EXPIRED, trace="", original=""
+    expiry = first._replace(
+        message_id=_LAST, at=threshold, kind=MessageKind.EXPIRY, effect=Effect.EXPIRED, trace="", original=""
     )
     return None if _open(fold(ordered)) == _open(fold([*ordered, expiry])) else first
 

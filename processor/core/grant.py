@@ -5,8 +5,8 @@ Headroom freed later serves later purchases: it never re-opens a purchase that w
 """
 
 from collections.abc import Mapping, MutableMapping
-from dataclasses import dataclass
 from datetime import date
+from typing import NamedTuple
 
 from processor.core.contest import Entitlement
 from processor.core.programme import Cap, CapPeriod, Programme
@@ -15,8 +15,7 @@ CounterKey = tuple[str, str]
 """A counter's key: the cap's id and the period it counts, as ``period_of`` names it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Grant:
+class Grant(NamedTuple):
     """What one rule has granted a purchase, in ``unit``.
 
     ``available`` is the part of ``granted`` that has cleared and is posted as such; the rest is pending.
@@ -55,7 +54,8 @@ def period_of(cap: Cap, occurred_on: date, purchase_id: bytes) -> str:
 
 def caps_on(programme: Programme, rule: str, unit: str) -> tuple[Cap, ...]:
     """Return the caps that limit a rule's grants in one unit; a discount cap counts its own currency alone."""
-    return tuple([cap for cap in programme.caps_of_rule.get(rule, ()) if cap.currency is None or cap.currency == unit])
+    caps = programme.caps_of_rule.get(rule, ())
+    return tuple([cap for cap in caps if cap.currency is None or cap.currency == unit]) if caps else caps
 
 
 def release(
@@ -88,27 +88,22 @@ def regrant(
     purchases hold.
     Only what is granted above zero counts towards a cap.
     """
-    entitled = entitlement.total if entitlement else 0
-    caps = [
-        (cap, (cap.id, period_of(cap, occurred_on, purchase_id)))
-        for cap in caps_on(programme, previous.rule, previous.unit)
-    ]
+    entitled, cleared = (entitlement.total, entitlement.cleared) if entitlement else (0, 0)
+    caps = caps_on(programme, previous.rule, previous.unit)
+    keys = [(cap.id, period_of(cap, occurred_on, purchase_id)) for cap in caps] if caps else []
     binding: str | None = None
     if entitled <= previous.entitled:
         granted = min(previous.granted, entitled)
     else:
-        wanted = previous.granted + entitled - previous.entitled
+        granted = previous.granted + entitled - previous.entitled
         held = max(previous.granted, 0)
-        granted = wanted
-        for cap, key in caps:
+        for cap, key in zip(caps, keys, strict=True):
             headroom = max(0, cap.limit - used.get(key, 0) - reserved.get(key, 0))
             if granted > held + headroom:
                 granted, binding = held + headroom, cap.id
-    taken = max(granted, 0) - max(previous.granted, 0)
-    if taken:
-        for _, key in caps:
+    if keys:
+        taken = max(granted, 0) - max(previous.granted, 0)
+        for key in keys if taken else ():
             used[key] = used.get(key, 0) + taken
-    cleared = entitlement.cleared if entitlement else 0
-    return Grant(
-        rule=previous.rule, unit=previous.unit, entitled=entitled, granted=granted, available=min(granted, cleared)
-    ), binding
+    available = min(granted, cleared)
+    return Grant(previous.rule, previous.unit, entitled, granted, available), binding

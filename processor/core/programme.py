@@ -12,7 +12,7 @@ from operator import attrgetter
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from processor.core.conditions import Circumstances, Conditions
+from processor.core.conditions import Circumstances, Conditions, Kinds
 from processor.core.money import Rounding
 
 MOST_KINDS: Final = 16_384
@@ -216,6 +216,8 @@ class Rule:
     ``multiplication`` says what a multiplier multiplies; one of the three is stated.
     ``when`` says which purchases the rule applies to.
     Of the rules that share an ``exclusive`` group one counts; ``priority`` orders rules of one stage, the lowest first.
+    ``order`` is the rule's place among all: miles first, then by stage, priority and identifier, never by its place in
+    the document.
     """
 
     id: str
@@ -229,22 +231,33 @@ class Rule:
     multiplication: Multiplication | None = None
     priority: int = 0
     exclusive: str | None = None
+    stage: Stage = field(init=False, repr=False, compare=False)
+    order: tuple[bool, Stage, int, str] = field(init=False, repr=False, compare=False)
 
-    @property
-    def stage(self) -> Stage:
-        """When the rule's turn is."""
+    def __post_init__(self) -> None:
+        stage = Stage.ADDITION if self.fixed else Stage.RATE
         if self.multiplication is not None:
-            return Stage.MULTIPLIER
-        return Stage.ADDITION if self.fixed else Stage.RATE
-
-    @property
-    def order(self) -> tuple[bool, Stage, int, str]:
-        """The rule's place among all: miles first, then stage, priority and identifier, never its document's order."""
-        return self.benefit is Benefit.DISCOUNT, self.stage, self.priority, self.id
+            stage = Stage.MULTIPLIER
+        object.__setattr__(self, "stage", stage)
+        object.__setattr__(self, "order", (self.benefit is Benefit.DISCOUNT, stage, self.priority, self.id))
 
     def rate(self, currency: str) -> Ratio | None:
         """Return the rule's rate for a currency, or None where the rule does not rate it."""
         return self.rates.get(currency) or self.rates.get("*")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """The rules that apply to purchases of one kind, and what has to be done with them.
+
+    ``rules`` are in their order, ``multipliers`` those among them.
+    ``contested`` says that some are in exclusive groups; ``late`` are the groups that hold a multiplier.
+    """
+
+    rules: tuple[Rule, ...]
+    multipliers: tuple[Rule, ...]
+    contested: bool
+    late: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -269,7 +282,7 @@ class Programme:
     ``authorization_days`` is how long an authorization is awaited that does not clear, ``link_days`` how far apart two
     messages may lie that only amount and acceptor tie; ``refund_days`` how far back a refund without a reference counts
     against purchases at its brand, None where it is a negative award of its own.
-    ``rules`` are in their own order; ``caps_of_rule`` and ``candidates`` are their indexes.
+    ``rules`` are in their own order; ``caps_of_rule`` and ``plan`` are their indexes.
     ``groups`` says which rule of each exclusive group counts.
     """
 
@@ -298,7 +311,8 @@ class Programme:
     stacking: Stacking = Stacking.BEST
     caps_of_rule: Mapping[str, tuple[Cap, ...]] = field(init=False)
     _by_id: Mapping[str, Rule] = field(init=False, repr=False, compare=False)
-    _by_kind: dict[tuple[object, ...], tuple[Rule, ...]] = field(init=False, repr=False, compare=False)
+    _kinds: Kinds = field(init=False, repr=False, compare=False)
+    _by_kind: dict[tuple[object, ...], Plan] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         rules = tuple(sorted(self.rules, key=attrgetter("order")))
@@ -306,22 +320,33 @@ class Programme:
         object.__setattr__(self, "rules", rules)
         object.__setattr__(self, "caps_of_rule", caps)
         object.__setattr__(self, "_by_id", {rule.id: rule for rule in rules})
+        object.__setattr__(self, "_kinds", Kinds(rule.when for rule in rules))
         object.__setattr__(self, "_by_kind", {})
 
     def rule(self, rule_id: str) -> Rule:
         """Return a rule by its identifier; raises ``KeyError`` where the revision has none such."""
         return self._by_id[rule_id]
 
-    def candidates(self, at: Circumstances) -> tuple[Rule, ...]:
-        """Return the rules that apply to purchases of this kind, in order; card acceptor and hour may forbid some.
+    def plan(self, at: Circumstances) -> Plan:
+        """Return the rules that apply to a purchase, its amount aside.
 
         The kinds that were asked for are remembered, so that a purchase like an earlier one costs one look-up.
         """
-        kind = at.kind
+        kind = self._kinds.of(at)
         found = self._by_kind.get(kind)
         if found is None:
-            found = tuple([rule for rule in self.rules if rule.when.unmet_by_kind(at) is None])
+            found = _plan(tuple([rule for rule in self.rules if rule.when.unmet(at) is None]))
             if len(self._by_kind) >= MOST_KINDS:
                 self._by_kind.clear()
             self._by_kind[kind] = found
         return found
+
+
+def _plan(rules: tuple[Rule, ...]) -> Plan:
+    multipliers = tuple([rule for rule in rules if rule.stage is Stage.MULTIPLIER])
+    return Plan(
+        rules=rules,
+        multipliers=multipliers,
+        contested=any(rule.exclusive for rule in rules),
+        late=frozenset(rule.exclusive for rule in multipliers if rule.exclusive),
+    )

@@ -4,8 +4,8 @@ The fold is a pure function of the set of events: they are ordered by transmissi
 so any order of arrival gives the same amounts.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 from processor.core.event import Event, proportional
@@ -63,7 +63,7 @@ _ANCHORS: Final = frozenset({Effect.AUTHORIZED, Effect.FINAL, Effect.CLEARED, Ef
 
 
 def fold(
-    events: Iterable[Event],
+    events: Sequence[Event],
     *,
     as_if_approved: bool = False,
     refunded: Sequence[Placed] = (),
@@ -79,6 +79,16 @@ def fold(
     does not change where it happened, an authorization rather than a clearing record, whose time is local, and what was
     decided rather than what was asked.
     """
+    if len(events) == 1 and not (refunded or placed or as_if_approved):
+        alone = _fold_alone(events[0])
+        if alone is not None:
+            return alone
+    return _fold_all(events, as_if_approved=as_if_approved, refunded=refunded, placed=placed)
+
+
+def _fold_all(
+    events: Sequence[Event], *, as_if_approved: bool, refunded: Sequence[Placed], placed: Sequence[Placed]
+) -> Folded:
     ordered = sorted(events, key=_order)
     if as_if_approved:
         ordered = _approved(ordered)
@@ -98,6 +108,45 @@ def fold(
     )
 
 
+_OPEN_ALONE: Final = Effect.AUTHORIZED
+_CLEARED_ALONE: Final = frozenset({Effect.FINAL, Effect.CLEARED})
+
+
+def _fold_alone(event: Event) -> Folded | None:
+    """Fold the first event of most purchases: an amount that is authorized or cleared, and nothing else to weigh.
+
+    Returns None where more than that has to be said; what it returns is what the whole fold gives.
+    """
+    amount, billing = event.amount, event.billing
+    if event.credit or event.estimated or event.part or amount is None or billing is None or not amount.amount_minor:
+        return None
+    if event.effect is _OPEN_ALONE:
+        state = PurchaseState.AUTHORIZED
+    elif event.effect in _CLEARED_ALONE and event.kind in _SETTLES_ALONE:
+        state = PurchaseState.CLEARED
+    else:
+        return None
+    transaction = (_alone(amount, state),)
+    return Folded(
+        anchor=event,
+        transaction=transaction,
+        billing=transaction if billing is amount else (_alone(billing, state),),
+        state=state,
+    )
+
+
+_SETTLES_ALONE: Final = frozenset({MessageKind.FINANCIAL, MessageKind.PRESENTMENT})
+
+
+def _alone(money: Money, state: PurchaseState) -> Amounts:
+    is_open = state is PurchaseState.AUTHORIZED
+    return Amounts(
+        currency=money.currency,
+        open_minor=money.amount_minor if is_open else 0,
+        cleared_minor=0 if is_open else money.amount_minor,
+    )
+
+
 def _order(event: Event) -> tuple[int, int, bytes]:
     return event.at, event.kind, event.message_id
 
@@ -106,7 +155,7 @@ def _approved(ordered: Sequence[Event]) -> list[Event]:
     """Return the events with every request approved that the host has not decided since."""
     decided = {event.trace: event.at for event in ordered if event.effect in DECIDED}
     return [
-        replace(event, effect=Effect.AUTHORIZED)
+        event._replace(effect=Effect.AUTHORIZED)
         if event.effect is Effect.REQUESTED and (event.trace not in decided or decided[event.trace] < event.at)
         else event
         for event in ordered

@@ -7,7 +7,7 @@ A call that was cut off between them is repeated, and does what is left.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from typing import Any, Final
@@ -286,8 +286,7 @@ def _refused(known: _Known, pair: Pair, kind: MessageKind, now: datetime) -> Eve
     if tie is not None and tie in _IN_WORDS:
         problem = f"{_IN_WORDS[tie]} ties these messages, which is certain, so the link cannot be broken"
         return EventRefused(refusal=EventRefusal.LINK_CERTAIN, explanation=problem)
-    broken = replace(
-        known.one,
+    broken = known.one._replace(
         message_id=bytes(16),
         at=max(int(now.timestamp()), *(event.at for event in known.events)) + 1,
         kind=kind,

@@ -211,5 +211,5 @@ def test_the_product_of_the_purchase_counts(product: str) -> None:
     """The product is the one of the event that says where the purchase happened, not of what came later."""
     (first,) = events(authorized("a", PAID), product=product)
     (later,) = events(authorized("b", PAID), product="platinum")
-    result = entitle(FIRST, fold([replace(later, at=first.at + 1, message_id=b"later"), first]))
+    result = entitle(FIRST, fold([later._replace(at=first.at + 1, message_id=b"later"), first]))
     assert (product == "gold") == ("premium" in {entry.rule.id for entry in result.entitlements})

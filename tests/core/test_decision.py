@@ -151,7 +151,7 @@ def test_a_refund_before_the_purchase_clears_is_taken_back_exactly() -> None:
     """A refund of all that is authorized owes as much as is pending, and both are gone when the purchase clears."""
     books = decided(authorized("a", PAID), refunded("c", PAID), revisions=(FIRST,))
     assert (50, -50) == books.miles()
-    cleared = replace(*events(presented("r", PAID)), at=int(START.timestamp()) + 5, message_id=b"cleared")
+    cleared = events(presented("r", PAID))[0]._replace(at=int(START.timestamp()) + 5, message_id=b"cleared")
     books.take(bytes(16), cleared)
     assert {} == books.balances()
 
@@ -194,7 +194,7 @@ def test_a_quote_books_nothing_and_holds_headroom() -> None:
 def test_a_quote_of_a_known_purchase_holds_the_rise_alone() -> None:
     """An incremental request is quoted as a change of what the purchase has, and holds no more than that."""
     books = decided(authorized("a", PAID), revisions=(FIRST,))
-    later = replace(*events(requested("b", eur(40_00))), at=int(START.timestamp()) + 9, message_id=b"later")
+    later = events(requested("b", eur(40_00)))[0]._replace(at=int(START.timestamp()) + 9, message_id=b"later")
     decision = books.take(bytes(16), later, quote=True)
     assert {"base": 20} == {award.rule: award.pending_change for award in decision.awards}
     assert {MONTH: 20, ("yearly", "2026"): 20} == decision.reserve
@@ -359,7 +359,7 @@ def test_a_merge_asks_the_caps_once() -> None:
     """What the purchase that disappears had taken from a cap is there for the survivor, within the same limit."""
     books = Books(revisions=(FIRST,))
     first, second = events(presented("r", eur(300_00)), presented("s", eur(300_00)))
-    third = replace(*events(taken_back("s", eur(300_00))), at=second.at + 1, message_id=b"third")
+    third = events(taken_back("s", eur(300_00)))[0]._replace(at=second.at + 1, message_id=b"third")
     books.take(ONE, first)
     books.take(OTHER, second)
     assert 250 == books.used[MONTH]

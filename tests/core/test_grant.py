@@ -256,7 +256,7 @@ def test_a_fall_gives_back_to_the_period_it_came_from() -> None:
     december = events(replace(presented("s", eur(100_00)), local_date=date(2026, 12, 2)))[0]
     books.take(ONE, bought)
     books.take(OTHER, december)
-    books.take(ONE, replace(back, local_date=date(2026, 12, 3)))
+    books.take(ONE, back._replace(local_date=date(2026, 12, 3)))
     assert (150, 50) == (books.used[MONTH], books.used["monthly", "2026-12"])
 
 
@@ -267,7 +267,7 @@ def test_an_earlier_event_moves_a_purchase_to_its_own_period() -> None:
     cleared = events(replace(presented("r", eur(400_00)), local_date=date(2026, 12, 1)))[0]
     books.take(ONE, cleared)
     assert 200 == books.used["monthly", "2026-12"]
-    books.take(ONE, replace(bought, message_id=b"a"))
+    books.take(ONE, bought._replace(message_id=b"a"))
     assert (200, 0) == (books.used[MONTH], books.used["monthly", "2026-12"])
     assert (0, 200) == books.miles()
 
@@ -285,6 +285,6 @@ def test_a_lower_limit_takes_nothing_back() -> None:
     books = Books(revisions=(FIRST, SECOND))
     first, second = events(authorized("a", eur(500_00)), authorized("b", eur(100_00)))
     books.take(ONE, first)
-    books.take(OTHER, replace(second, at=int(SECOND.effective_from.timestamp()), local_date=date(2026, 11, 30)))
+    books.take(OTHER, second._replace(at=int(SECOND.effective_from.timestamp()), local_date=date(2026, 11, 30)))
     assert (250, 0) == books.miles()
     assert 250 == books.used[MONTH]

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from decimal import ROUND_DOWN, ROUND_HALF_EVEN, ROUND_HALF_UP, ROUND_UP, Decimal
 from random import Random
 from typing import Final
@@ -231,7 +230,7 @@ def test_what_adds_nothing_posts_nothing(history: Histories, random: Random, eff
             continue
         used = dict(books.used)
         last = max(event.at for event in purchase.events)
-        decision = books.take(purchase.id, replace(anchor, message_id=b"\xff" * 16, at=last + 1, effect=effect))
+        decision = books.take(purchase.id, anchor._replace(message_id=b"\xff" * 16, at=last + 1, effect=effect))
         assert ((), ()) == (decision.postings, decision.awards)
         assert purchase.grants == decision.purchase.grants
         assert used == books.used
@@ -242,11 +241,11 @@ def undoing(events_of: Sequence[Event]) -> list[Event]:
     last = max(event.at for event in events_of)
     undo: list[Event] = []
     for number, event in enumerate(events_of):
-        later = replace(event, message_id=bytes([255] * 8 + [number] * 8), at=last + 1, replacement=None)
+        later = event._replace(message_id=bytes([255] * 8 + [number] * 8), at=last + 1, replacement=None)
         if event.effect is Effect.CLEARED:
-            undo.append(replace(later, kind=MessageKind.PRESENTMENT_REVERSAL, effect=Effect.UNCLEARED))
+            undo.append(later._replace(kind=MessageKind.PRESENTMENT_REVERSAL, effect=Effect.UNCLEARED))
         elif event.effect in {Effect.AUTHORIZED, Effect.FINAL}:
-            undo.append(replace(later, kind=MessageKind.REVERSAL, effect=Effect.REVERSED, replacement_billing=None))
+            undo.append(later._replace(kind=MessageKind.REVERSAL, effect=Effect.REVERSED, replacement_billing=None))
     return undo
 
 
@@ -301,8 +300,7 @@ def test_a_quote_says_what_an_approval_gives(history: Histories, random: Random)
     """A quote books and counts nothing, and promises what the approved outcome then gives."""
     arrived = [(key, event) for key, event in shuffled(history, random) if event.effect is not Effect.REQUESTED]
     purchase, last = random.choice(arrived) if arrived else (purchase_id(0), history[0][0])
-    asked = replace(
-        last,
+    asked = last._replace(
         message_id=b"\xfe" * 16,
         at=max(event.at for event in history[0] + history[-1]) + 1,
         kind=MessageKind.AUTHORIZATION,
@@ -315,7 +313,7 @@ def test_a_quote_says_what_an_approval_gives(history: Histories, random: Random)
     quote = books.take(purchase, asked, quote=True)
     assert () == quote.postings
     assert (used, grants) == (books.used, quote.purchase.grants)
-    outcome = books.take(purchase, replace(asked, message_id=b"\xff" * 16, effect=Effect.AUTHORIZED))
+    outcome = books.take(purchase, asked._replace(message_id=b"\xff" * 16, effect=Effect.AUTHORIZED))
     assert quote.awards == outcome.awards
     risen = {key: units - used.get(key, 0) for key, units in books.used.items() if units > used.get(key, 0)}
     assert risen == quote.reserve

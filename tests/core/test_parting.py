@@ -26,8 +26,7 @@ def said(pairs: Sequence[tuple[int, int, bool]]) -> list[Event]:
     """Return what operations said of pairs of messages, in this order, after all of them were sent."""
     (blank,) = events(replace(message(MessageKind.LINK_CONFIRMED), acceptor="", acquirer=""))
     return [
-        replace(
-            blank,
+        blank._replace(
             message_id=bytes([number % 3]) + bytes(14) + bytes([100 + number]),
             at=blank.at + 100 + number,
             kind=MessageKind.LINK_CONFIRMED if confirmed else MessageKind.LINK_BROKEN,

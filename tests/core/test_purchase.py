@@ -13,7 +13,7 @@ from processor.core.lifecycle import Effect, effect_of, is_approved
 from processor.core.message import CardMessage, Direction, MessageKind
 from processor.core.money import Money
 from processor.core.programme import AmountBase, FinancialMeaning
-from processor.core.purchase import Amounts, fold
+from processor.core.purchase import Amounts, _fold_all, fold
 from tests.core.strategies import (
     START,
     Histories,
@@ -502,10 +502,10 @@ def test_a_quote_counts_requests_that_wait(messages: tuple[CardMessage, ...], op
 @pytest.mark.parametrize("answer", [authorized("a", eur(60_00)), declined("a", PAID)])
 def test_a_quote_knows_an_answer_of_the_request_s_own_time(answer: CardMessage) -> None:
     """An answer repeats its request's transmission time, and neither's id lets the request count again."""
-    request, decision = (replace(event, at=0) for event in events(requested("a", PAID), answer))
-    later = replace(*events(requested("b", eur(20_00))), at=1, message_id=b"later")
+    request, decision = (event._replace(at=0) for event in events(requested("a", PAID), answer))
+    later = events(requested("b", eur(20_00)))[0]._replace(at=1, message_id=b"later")
     for first, second in ((b"1", b"2"), (b"2", b"1")):
-        said = replace(request, message_id=first), replace(decision, message_id=second), later
+        said = request._replace(message_id=first), decision._replace(message_id=second), later
         expected = 80_00 if decision.effect is Effect.AUTHORIZED else 20_00
         assert expected == fold(said, as_if_approved=True).transaction[0].open_minor
 
@@ -514,9 +514,9 @@ def test_messages_of_one_time_are_ordered_by_kind_and_id() -> None:
     """Where times are equal, kind and then id say which message is the last, never the arrival."""
     one, other = events(authorized("a", PAID), authorized("a", eur(45_00)))
     completed, *_ = events(financial("a", eur(80_00)), financial=AWAITS)
-    one, other, completed = (replace(event, at=0) for event in (one, other, completed))
+    one, other, completed = (event._replace(at=0) for event in (one, other, completed))
     assert 45_00 == fold([other, one]).transaction[0].open_minor
-    assert 80_00 == fold([completed, replace(other, message_id=b"\xff" * 16), one]).transaction[0].open_minor
+    assert 80_00 == fold([completed, other._replace(message_id=b"\xff" * 16), one]).transaction[0].open_minor
 
 
 @settings(max_examples=60, deadline=None)
@@ -574,3 +574,47 @@ def test_where_and_when_an_event_happened() -> None:
     assert ("gold", "412345", "GROCER 1", "5411") == (event.product, event.acquirer, event.acceptor, event.mcc)
     assert date(2026, 12, 1) == event_of(replace(late, local_date=date(2026, 12, 1)), link(), "gold").local_date
     assert int(START.timestamp()) == event_of(authorized("a", PAID), link(), "gold").at
+
+
+@given(
+    done=st.sampled_from(
+        (
+            (AUTHORIZATION, Effect.AUTHORIZED),
+            (AUTHORIZATION, Effect.REQUESTED),
+            (AUTHORIZATION, Effect.DECLINED),
+            (FINANCIAL, Effect.FINAL),
+            (FINANCIAL, Effect.AUTHORIZED),
+            (REVERSAL, Effect.REVERSED),
+            (MessageKind.PRESENTMENT, Effect.CLEARED),
+            (MessageKind.PRESENTMENT_REVERSAL, Effect.UNCLEARED),
+            (MessageKind.CHARGEBACK, Effect.CHARGED_BACK),
+        )
+    ),
+    amount_minor=st.sampled_from((0, 1, 100_00)),
+    billing=st.sampled_from((None, eur(0), eur(90_00), usd(110_00))),
+    credit=st.booleans(),
+    estimated=st.booleans(),
+    part=st.sampled_from((None, (1, 1), (1, 2))),
+)
+def test_an_event_alone_folds_as_among_others(
+    done: tuple[MessageKind, Effect],
+    amount_minor: int,
+    billing: Money | None,
+    credit: bool,
+    estimated: bool,
+    part: tuple[int, int] | None,
+) -> None:
+    """The short way that most first messages go gives what the whole fold gives."""
+    (start,) = events(authorized("a", PAID))
+    event = start._replace(
+        kind=done[0],
+        effect=done[1],
+        amount=eur(amount_minor),
+        billing=billing,
+        credit=credit,
+        estimated=estimated,
+        part=part,
+    )
+    assert _fold_all((event,), as_if_approved=False, refunded=(), placed=()) == fold((event,))
+    same = event._replace(billing=event.amount)
+    assert _fold_all((same,), as_if_approved=False, refunded=(), placed=()) == fold((same,))

@@ -34,8 +34,7 @@ def apart(groups: list[tuple[Event, ...]], days: float = 1) -> list[Purchase]:
         Purchase(
             id=bytes([number]) * 16,
             events=tuple(
-                replace(
-                    event,
+                event._replace(
                     message_id=bytes([number]) + event.message_id[1:],
                     at=event.at + int(number * days * DAY_S),
                 )
@@ -101,13 +100,13 @@ def test_what_is_kept_apart_is_no_pair() -> None:
     """Two life cycles, a link that was broken, and a refund that counts elsewhere already are left alone."""
     one, other = apart([events(authorized("one", PAID)), events(presented("74", PAID))])
     cycles = [
-        replace(purchase, events=tuple(replace(event, lifecycle=name) for event in purchase.events))
+        replace(purchase, events=tuple(event._replace(lifecycle=name) for event in purchase.events))
         for purchase, name in ((one, "LIFE1"), (other, "LIFE2"))
     ]
     assert [] == weak_links(cycles, 10)
     (blank,) = events(message(MessageKind.LINK_BROKEN))
-    said = replace(
-        blank, effect=Effect.NONE, refers_to=(one.events[0].message_id, other.events[0].message_id), acceptor=""
+    said = blank._replace(
+        effect=Effect.NONE, refers_to=(one.events[0].message_id, other.events[0].message_id), acceptor=""
     )
     assert [] == weak_links([replace(one, events=(*one.events, said)), other], 10)
     paid, given = apart([events(presented("74", PAID)), events(refunded("75", PAID))])
