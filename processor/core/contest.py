@@ -5,7 +5,6 @@ It runs for every message, so that it is written for few rules and no detours.
 """
 
 from collections.abc import Sequence
-from fractions import Fraction
 from typing import NamedTuple
 
 from processor.core.money import divide
@@ -65,28 +64,28 @@ def _order(entry: Entitlement) -> tuple[bool, Stage, int, str]:
 def _settled(programme: Programme, given: list[Entitlement], lost: list[Lost]) -> list[Entitlement]:
     """Let one rule of each exclusive group count; a rule that gives nothing does not compete."""
     worth: dict[str, dict[str, int]] = {}
-    for entry in given:
-        group = entry.rule.exclusive
-        if group is not None and entry.total:
+    for rule, _, total, _ in given:
+        group = rule.exclusive
+        if group is not None and total:
             rules = worth.setdefault(group, {})
-            rules[entry.rule.id] = rules.get(entry.rule.id, 0) + abs(entry.total)
-    winners = {
-        group: next(iter(rules)) if len(rules) == 1 else _winner(programme, programme.groups[group], rules)
-        for group, rules in worth.items()
-    }
+            rules[rule.id] = rules.get(rule.id, 0) + abs(total)
+    winners = {group: _winner(programme, group, rules) for group, rules in worth.items() if len(rules) > 1}
+    if not winners:
+        return given
     standing: list[Entitlement] = []
     for entry in given:
-        group = entry.rule.exclusive
-        winner = winners.get(group) if group is not None else None
-        if winner is None or winner == entry.rule.id:
+        rule, unit, total, _ = entry
+        winner = winners.get(rule.exclusive or "", rule.id)
+        if winner == rule.id:
             standing.append(entry)
-        elif entry.total:
-            lost.append(Lost(entry.rule.id, entry.unit, entry.total, winner, group or ""))
+        elif total:
+            lost.append(Lost(rule.id, unit, total, winner, rule.exclusive or ""))
     return standing
 
 
-def _winner(programme: Programme, best: Best, worth: dict[str, int]) -> str:
+def _winner(programme: Programme, group: str, worth: dict[str, int]) -> str:
     """Return the rule that counts; what a refund takes back is measured as what it was."""
+    best = programme.groups[group]
     if best is Best.FIRST:
         return min((programme.rule(rule_id).priority, rule_id) for rule_id in worth)[1]
     sign = -1 if best is Best.HOLDER else 1
@@ -103,7 +102,7 @@ def _multiplied(
             continue
         own = [rule for rule in multipliers if rule.multiplication and base.rule.id in rule.multiplication.rules]
         if len(own) > 1 and programme.stacking is Stacking.BEST:
-            best = min(own, key=_less_of)
+            best = _highest(own)
             lost += [
                 Lost(rule.id, base.unit, _addition(base, rule).total, best.id, "") for rule in own if rule is not best
             ]
@@ -118,9 +117,15 @@ def _multiplied(
     return list(added.values())
 
 
-def _less_of(rule: Rule) -> tuple[Fraction, str]:
-    ratio = _ratio(rule)
-    return Fraction(-ratio.numerator, ratio.denominator), rule.id
+def _highest(multipliers: Sequence[Rule]) -> Rule:
+    """Return the multiplier with the largest factor, the first by identifier among equals."""
+    best = multipliers[0]
+    for rule in multipliers[1:]:
+        one, other = _ratio(best), _ratio(rule)
+        more = other.numerator * one.denominator - one.numerator * other.denominator
+        if more > 0 or (more == 0 and rule.id < best.id):
+            best = rule
+    return best
 
 
 def _ratio(rule: Rule) -> Ratio:

@@ -6,6 +6,7 @@ Headroom freed later serves later purchases: it never re-opens a purchase that w
 
 from collections.abc import Mapping, MutableMapping
 from datetime import date
+from functools import lru_cache
 from typing import NamedTuple
 
 from processor.core.contest import Entitlement
@@ -36,26 +37,33 @@ class Grant(NamedTuple):
 
 def period_of(cap: Cap, occurred_on: date, purchase_id: bytes) -> str:
     """Return the name of the period a purchase counts in, under one cap."""
-    match cap.period:
-        case CapPeriod.LIFETIME:
-            return "lifetime"
-        case CapPeriod.WEEK:
-            year, week, _ = occurred_on.isocalendar()
-            return f"{year}-W{week:02d}"
+    if cap.period is CapPeriod.PURCHASE:
+        return purchase_id.hex()
+    return _calendar_period(cap.period, occurred_on)
+
+
+@lru_cache(maxsize=8192)
+def _calendar_period(period: CapPeriod, day: date) -> str:
+    """Return the name of a period of the calendar; few days are asked for, each by many purchases."""
+    match period:
         case CapPeriod.DAY:
-            return occurred_on.isoformat()
+            return day.isoformat()
+        case CapPeriod.WEEK:
+            year, week, _ = day.isocalendar()
+            return f"{year}-W{week:02d}"
         case CapPeriod.MONTH:
-            return occurred_on.isoformat()[:7]
+            return day.isoformat()[:7]
         case CapPeriod.YEAR:
-            return occurred_on.isoformat()[:4]
-        case CapPeriod.PURCHASE:
-            return purchase_id.hex()
+            return day.isoformat()[:4]
+    return "lifetime"
 
 
 def caps_on(programme: Programme, rule: str, unit: str) -> tuple[Cap, ...]:
     """Return the caps that limit a rule's grants in one unit; a discount cap counts its own currency alone."""
-    caps = programme.caps_of_rule.get(rule, ())
-    return tuple([cap for cap in caps if cap.currency is None or cap.currency == unit]) if caps else caps
+    caps = programme.caps_of_rule.get(rule)
+    if not caps:
+        return ()
+    return tuple([cap for cap in caps if cap.currency is None or cap.currency == unit])
 
 
 def release(
@@ -89,21 +97,20 @@ def regrant(
     Only what is granted above zero counts towards a cap.
     """
     entitled, cleared = (entitlement.total, entitlement.cleared) if entitlement else (0, 0)
-    caps = caps_on(programme, previous.rule, previous.unit)
-    keys = [(cap.id, period_of(cap, occurred_on, purchase_id)) for cap in caps] if caps else []
+    held = previous.granted
     binding: str | None = None
+    caps = caps_on(programme, previous.rule, previous.unit)
+    keys = [(cap.id, period_of(cap, occurred_on, purchase_id)) for cap in caps]
     if entitled <= previous.entitled:
-        granted = min(previous.granted, entitled)
+        granted = min(held, entitled)
     else:
-        granted = previous.granted + entitled - previous.entitled
-        held = max(previous.granted, 0)
+        granted = held + entitled - previous.entitled
         for cap, key in zip(caps, keys, strict=True):
-            headroom = max(0, cap.limit - used.get(key, 0) - reserved.get(key, 0))
-            if granted > held + headroom:
-                granted, binding = held + headroom, cap.id
-    if keys:
-        taken = max(granted, 0) - max(previous.granted, 0)
-        for key in keys if taken else ():
+            most = max(held, 0) + max(0, cap.limit - used.get(key, 0) - reserved.get(key, 0))
+            if granted > most:
+                granted, binding = most, cap.id
+    if caps and granted != held:
+        taken = max(granted, 0) - max(held, 0)
+        for key in keys:
             used[key] = used.get(key, 0) + taken
-    available = min(granted, cleared)
-    return Grant(previous.rule, previous.unit, entitled, granted, available), binding
+    return Grant(previous.rule, previous.unit, entitled, granted, min(granted, cleared)), binding
