@@ -1,6 +1,6 @@
 """``cobrand programme``: check a programme document, put it into force, see what is in force, try it out.
 
-``validate`` and ``simulate`` need no server.
+``init``, ``validate`` and ``simulate`` need no server.
 """
 
 import time
@@ -11,6 +11,7 @@ from typing import Annotated, Final
 
 import typer
 
+import schemas
 from processor.cli.client import ANSWER_SECONDS, DEFAULT_SERVER, ServerOption, connect, list_pages
 from processor.cli.failure import CommandError
 from processor.cli.options import JsonOption, LimitOption, read_text
@@ -44,6 +45,7 @@ from processor.v1.programme_pb2_grpc import ProgrammeServiceStub
 DocumentArgument = Annotated[str, typer.Argument(metavar="PROGRAMME.yaml", help="The programme document.")]
 
 _EXAMPLE: Final = "examples/skyways/programme.yaml"
+_STARTER: Final = ("programme.yaml", "merchants.csv", "transactions.jsonl")
 _LOAD_SECONDS: Final = 15
 """Three times as long as a worker takes to notice a new revision by itself."""
 
@@ -55,6 +57,7 @@ _EXAMPLE_TRANSACTIONS: Final = "examples/skyways/transactions.jsonl"
 def add_to(app: typer.Typer) -> None:
     """Add the verbs of this file to the command."""
     programme = typer.Typer(help="Check programmes and put them into force.", no_args_is_help=True)
+    programme.command("init", epilog="Example: cobrand programme init var/mine")(init)
     programme.command("validate", epilog=f"Example: cobrand programme validate {_EXAMPLE}")(validate)
     programme.command("apply", epilog=f"Example: cobrand programme apply {_EXAMPLE}")(apply)
     programme.command("simulate", epilog=f"Example: cobrand programme simulate {_EXAMPLE} {_EXAMPLE_TRANSACTIONS}")(
@@ -76,6 +79,24 @@ def read_document(file: str) -> tuple[str, dict[str, str]]:
         except (OSError, UnicodeDecodeError):
             continue  # The document's check says which file cannot be read, and where it is named.
     return text, beside
+
+
+def init(
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="Where the files go; it is made if it is not there.")
+    ],
+) -> None:
+    """Write a commented programme to begin with, its merchant file and transactions to try it with."""
+    folder.mkdir(parents=True, exist_ok=True)
+    there = [name for name in _STARTER if (folder / name).exists()]
+    if there:
+        raise CommandError(f"{folder / there[0]} exists already and is left as it is. Name another folder.")
+    for name in _STARTER:
+        (folder / name).write_text(schemas.read("programme/starter", name), encoding="utf-8")
+    document, _, transactions = (folder / name for name in _STARTER)
+    say(f"Wrote {', '.join(str(folder / name) for name in _STARTER)}.")
+    say(f"Try it: cobrand programme validate {document}")
+    say(f"Then:   cobrand programme simulate {document} {transactions}")
 
 
 def validate(file: DocumentArgument, as_json: JsonOption = False) -> None:

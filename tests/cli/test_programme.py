@@ -1,5 +1,6 @@
 """cobrand programme, offline: mistakes by their place, and what transactions would earn."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -87,3 +88,23 @@ def test_a_document_that_is_no_text_is_a_usage_error(run: Run, tmp_path: Path) -
     result = run("programme", "validate", str(file))
     assert 2 == result.exit_code
     assert "is not UTF-8 at byte 7" in " ".join(result.stderr.replace("│", " ").split())
+
+
+def test_a_programme_to_begin_with(run: Run, tmp_path: Path) -> None:
+    """What init writes is sound as it is, and with everything that it has commented out; it writes over nothing."""
+    folder = tmp_path / "new" / "mine"
+
+    assert 0 == run("programme", "init", str(folder)).exit_code
+
+    document = folder / "programme.yaml"
+    assert 0 == run("programme", "validate", str(document)).exit_code
+    simulated = run("programme", "simulate", str(document), str(folder / "transactions.jsonl"), "--json")
+    reasons = [entry["reason"] for entry in orjson.loads(simulated.stdout)["transactions"]]
+    assert ["EARNED", "EARNED", "EARNED", "EXCLUDED"] == reasons
+    text = document.read_text(encoding="utf-8")
+    document.write_text(re.sub(r"(?m)^( *)# (?= *(?:- |[a-z_]+:))", r"\1", text), encoding="utf-8")
+    shown = run("programme", "validate", str(document))
+    assert 0 == shown.exit_code, shown.stdout
+    again = run("programme", "init", str(folder))
+    assert 1 == again.exit_code
+    assert "exists already" in again.stderr
