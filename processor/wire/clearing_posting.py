@@ -50,6 +50,8 @@ def read_posting(
     card = None if pan is not None else _card(stated)
     fields = {column: text_value(column, stated[column]) for column in _TEXTS if column in stated}
     fields["local_date_time"] = _local_date_time(reader, posting, stated)
+    if "local_date_time" not in stated and "local_time" not in stated:
+        fields["local_time"] = ""  # The time above is made up: it tells order, and no condition may read it.
     fields["function_code"] = _function_code(layout, posting, stated)
     fields["processing_code"] = _processing_code(posting, stated)
     _add_amount(reader, stated, fields, "amount", "currency")

@@ -81,7 +81,9 @@ def local_date_of(decoded: Decoded, received_at: datetime, oddities: list[str]) 
 
 def local_time_of(decoded: Decoded) -> str:
     """Return the time at the card acceptor as HHMM, empty where it is absent or no time."""
-    stated = decoded.fields.get("local_time") or decoded.fields.get("local_date_time", "")[6:]
+    stated = decoded.fields.get("local_time")
+    if stated is None:
+        stated = decoded.fields.get("local_date_time", "")[6:]
     if not (stated.isascii() and stated.isdecimal() and len(stated) == _CLOCK):
         return ""
     return stated[:4] if stated[:2] < "24" and stated[2:4] < "60" else ""

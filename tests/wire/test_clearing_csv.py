@@ -15,6 +15,7 @@ from processor.wire.clearing_layout import POSTING_TYPES, ClearingLayout
 from processor.wire.decode import decode
 from processor.wire.encode import encode_message
 from processor.wire.ipm import write_records
+from processor.wire.message_dates import local_time_of
 from processor.wire.tokenise import Tokeniser
 from tests.wire.clearing_extracts import (
     ARN,
@@ -265,8 +266,10 @@ def test_a_reversal_names_the_date_that_ipm_names(tokeniser: Tokeniser) -> None:
 
 @pytest.mark.parametrize(("code", "time"), [("PURCHASE", "000000"), ("REFUND", "235959"), ("CASH", "000000")])
 def test_without_a_time_what_follows_lies_behind(code: str, time: str) -> None:
-    """A purchase without a time begins its day; what follows a purchase ends it."""
-    assert f"261122{time}" == decoded_in(reading(extract(line_of(TYPE=code)))[0][0]).fields["local_date_time"]
+    """A purchase without a time begins its day; what follows a purchase ends it, and neither tells an hour."""
+    decoded = decoded_in(reading(extract(line_of(TYPE=code)))[0][0])
+    assert f"261122{time}" == decoded.fields["local_date_time"]
+    assert "" == local_time_of(decoded)
 
 
 TOKENS: Final = layout_of(
