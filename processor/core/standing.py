@@ -57,7 +57,7 @@ class _Sorting:
     states: dict[str, AuthorizationState] = field(default_factory=dict)
     decided: dict[str, Event] = field(default_factory=dict)
     parents: dict[str, str] = field(default_factory=dict)
-    reversals: dict[str, Event] = field(default_factory=dict)
+    reversals: dict[str, dict[str, Event]] = field(default_factory=dict)
     credited: dict[str, Event] = field(default_factory=dict)
     cleared: list[Event] = field(default_factory=list)
     withdrawn: set[tuple[object, ...]] = field(default_factory=set)
@@ -72,7 +72,7 @@ class _Sorting:
         elif effect in DECIDED or effect is Effect.REQUESTED:
             self._say(event)
         elif effect is Effect.REVERSED:
-            self.reversals[event.original or event.trace] = event
+            self._reverse(event.original or event.trace, event)
         elif effect in _RECORDED:
             self.cleared.append(event)
         elif effect is Effect.UNCLEARED:
@@ -90,7 +90,15 @@ class _Sorting:
             originals = [event.trace for event in linked if event.trace in self.states and event.effect in DECIDED]
             for event in linked:
                 if event.effect is Effect.REVERSED and (event.original or event.trace) not in self.states:
-                    self.reversals.update(dict.fromkeys(originals, event))
+                    for trace in originals:
+                        self._reverse(trace, event)
+
+    def _reverse(self, target: str, event: Event) -> None:
+        """Let a reversal take back its target; of its request and its answer, the one that says what remains counts."""
+        of_target = self.reversals.setdefault(target, {})
+        own = event.trace or event.message_id.hex()
+        if event.replacement is not None or own not in of_target:
+            of_target[own] = event
 
     def _say(self, event: Event) -> None:
         """Let a message say what has become of its authorization, where that is news."""
@@ -120,8 +128,7 @@ class _Sorting:
             return None
         amount, billing = event.amount, event.billing
         for target in targets:
-            reversal = self.reversals.get(target)
-            if reversal is not None:
+            for reversal in self.reversals.get(target, {}).values():
                 amount = _at_most(reversal.replacement, amount)
                 billing = None if billing is None else _at_most(_billing_left(event, reversal), billing)
         return Counted(event=event, amount=amount, billing=billing)

@@ -147,6 +147,13 @@ def test_which_response_codes_approve(response_code: str, *, approved: bool) -> 
 
 PAID = eur(100_00)
 
+
+def _answered(reversal: CardMessage) -> CardMessage:
+    """Return the answer by which a host accepts a reversal."""
+    return replace(reversal, direction=RESPONSE, response_code="00")
+
+
+
 FOLDS: dict[str, tuple[tuple[CardMessage, ...], tuple[tuple[str, int, int], ...]]] = {
     "nothing": ((), ()),
     "an authorization": ((authorized("a", PAID),), (("EUR", 100_00, 0),)),
@@ -191,13 +198,29 @@ FOLDS: dict[str, tuple[tuple[CardMessage, ...], tuple[tuple[str, int, int], ...]
         (reversed_("r", "a", eur(30_00), PAID), authorized("a", PAID)),
         (("EUR", 30_00, 0),),
     ),
-    "two partial reversals, the later says what remains": (
+    "two partial reversals, the later of which leaves less": (
         (authorized("a", PAID), reversed_("r", "a", eur(30_00), PAID), reversed_("s", "a", eur(10_00), PAID)),
         (("EUR", 10_00, 0),),
     ),
     "a partial reversal, then a full one": (
         (authorized("a", PAID), reversed_("r", "a", eur(30_00), PAID), reversed_("s", "a")),
         (("EUR", 0, 0),),
+    ),
+    "a full reversal, then a partial one": (
+        (authorized("a", PAID), reversed_("r", "a"), reversed_("s", "a", eur(30_00), PAID)),
+        (("EUR", 0, 0),),
+    ),
+    "two partial reversals, the later of which leaves more": (
+        (authorized("a", PAID), reversed_("r", "a", eur(10_00), PAID), reversed_("s", "a", eur(30_00), PAID)),
+        (("EUR", 10_00, 0),),
+    ),
+    "a partial reversal and its answer, which does not repeat what remains": (
+        (authorized("a", PAID), reversed_("r", "a", eur(30_00), PAID), _answered(reversed_("r", "a", None, PAID))),
+        (("EUR", 30_00, 0),),
+    ),
+    "the answer to a partial reversal before its request": (
+        (authorized("a", PAID), _answered(reversed_("r", "a", None, PAID)), reversed_("r", "a", eur(30_00), PAID)),
+        (("EUR", 30_00, 0),),
     ),
     "a partial reversal never raises": (
         (authorized("a", PAID), reversed_("r", "a", eur(130_00), PAID)),
