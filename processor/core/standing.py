@@ -138,8 +138,11 @@ _RECORDED: Final = frozenset({Effect.CLEARED, Effect.CHARGED_BACK, Effect.REPRES
 
 
 def _record(event: Event, kind: MessageKind) -> tuple[object, ...]:
-    """Return what a clearing record and its reversal share; without an acquirer's reference their amount tells."""
-    return kind, event.acquirer_reference, event.part, None if event.acquirer_reference else event.amount
+    """Return what a clearing record and its reversal share; without an acquirer's reference their amount tells.
+
+    A refund may bear the reference of its purchase, so the direction tells the two apart.
+    """
+    return kind, event.credit, event.acquirer_reference, event.part, None if event.acquirer_reference else event.amount
 
 
 def _at_most(left: Money | None, money: Money) -> Money:

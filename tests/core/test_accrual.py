@@ -97,7 +97,7 @@ def of_rule(one: Rule, *entries: tuple[str, int, int]) -> list[tuple[str, int, i
         ((requested("a", PAID),), NO_RULES, Reason.UNDECIDED),
         ((requested("a", PAID), declined("a", PAID)), FIRST, Reason.DECLINED),
         ((replace(authorized("a", PAID), credit=True),), FIRST, Reason.UNCHANGED),
-        ((refunded("c", PAID), taken_back("c", PAID)), FIRST, Reason.UNCHANGED),
+        ((refunded("c", PAID), replace(taken_back("c", PAID), credit=True)), FIRST, Reason.UNCHANGED),
         ((authorized("a", GBP),), NO_RULES, Reason.NO_RULE),
         ((authorized("a", GBP),), FIRST, Reason.CURRENCY_NOT_RATED),
         ((authorized("a", usd(100_00)),), EURO_ONLY, Reason.CURRENCY_NOT_RATED),

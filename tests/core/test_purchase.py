@@ -153,6 +153,10 @@ def _answered(reversal: CardMessage) -> CardMessage:
     return replace(reversal, direction=RESPONSE, response_code="00")
 
 
+def _as_credit(said: CardMessage) -> CardMessage:
+    """Return a message that pays the holder, or the reversal of one."""
+    return replace(said, credit=True, processing_code="200000")
+
 
 FOLDS: dict[str, tuple[tuple[CardMessage, ...], tuple[tuple[str, int, int], ...]]] = {
     "nothing": ((), ()),
@@ -302,8 +306,16 @@ FOLDS: dict[str, tuple[tuple[CardMessage, ...], tuple[tuple[str, int, int], ...]
         (("EUR", 100_00, -30_00),),
     ),
     "a refund reversed": (
-        (presented("r", PAID), refunded("c", eur(30_00)), taken_back("c", eur(30_00))),
+        (presented("r", PAID), refunded("c", eur(30_00)), _as_credit(taken_back("c", eur(30_00)))),
         (("EUR", 0, 100_00),),
+    ),
+    "a refund that bears its purchase's reference reversed": (
+        (presented("r", PAID), refunded("r", eur(30_00)), _as_credit(taken_back("r", eur(30_00)))),
+        (("EUR", 0, 100_00),),
+    ),
+    "a purchase whose refund bears its reference reversed": (
+        (presented("r", PAID), refunded("r", eur(30_00)), taken_back("r", PAID)),
+        (("EUR", 0, -30_00),),
     ),
     "an authorized refund promises nothing": (
         (replace(authorized("a", PAID), credit=True, processing_code="200000"),),
