@@ -3,6 +3,7 @@
 The middle of the fold: ``core/purchase.py`` hands in the events in the order they were sent and adds up what counts.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -60,7 +61,7 @@ class _Sorting:
     reversals: dict[str, dict[str, Event]] = field(default_factory=dict)
     credited: dict[str, Event] = field(default_factory=dict)
     cleared: list[Event] = field(default_factory=list)
-    withdrawn: set[tuple[object, ...]] = field(default_factory=set)
+    withdrawn: Counter[tuple[object, ...]] = field(default_factory=Counter)
     confirmed: dict[frozenset[bytes], bool] = field(default_factory=dict)
 
     def take(self, event: Event) -> None:
@@ -76,7 +77,7 @@ class _Sorting:
         elif effect in _RECORDED:
             self.cleared.append(event)
         elif effect is Effect.UNCLEARED:
-            self.withdrawn.add(_record(event, TAKES_BACK[event.kind]))
+            self.withdrawn[_record(event, TAKES_BACK[event.kind])] += 1
         elif effect is Effect.EXPIRED:
             self.states = {trace: AUTHORIZATION_LIFE[state][effect] for trace, state in self.states.items()}
         elif event.kind in OPERATIONS:
@@ -121,6 +122,23 @@ class _Sorting:
                 return [trace]
             chain.append(parent)
         return chain
+
+    def not_withdrawn(self) -> list[Event]:
+        """Return the clearing records that stand: a reversal takes back what bears its acquirer's reference.
+
+        Without one it takes back one record of its amount, the last; another record of that amount has its own.
+        """
+        if not self.withdrawn:
+            return self.cleared
+        standing: list[Event] = []
+        withdrawn = self.withdrawn.copy()
+        for event in reversed(self.cleared):
+            record = _record(event, event.kind)
+            if not withdrawn[record]:
+                standing.append(event)
+            elif not event.acquirer_reference:
+                withdrawn[record] -= 1
+        return standing[::-1]
 
     def left(self, event: Event, targets: Sequence[str]) -> Counted | None:
         """Return what the reversals of these leave of a message: all, the least replacement amount, or nothing."""
@@ -175,8 +193,8 @@ def standing_of(ordered: Sequence[Event]) -> Standing:
     final = approved if not awaited else [entry for entry in approved if entry.event.effect is Effect.FINAL]
     records = [
         Counted(event=event, amount=event.amount, billing=event.billing)
-        for event in sorting.cleared
-        if event.amount is not None and _record(event, event.kind) not in sorting.withdrawn
+        for event in sorting.not_withdrawn()
+        if event.amount is not None
     ]
     cleared = [entry for entry in records if entry.event.effect is Effect.CLEARED]
     presented = tuple([entry for entry in cleared if not entry.event.credit])

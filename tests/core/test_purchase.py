@@ -276,6 +276,19 @@ FOLDS: dict[str, tuple[tuple[CardMessage, ...], tuple[tuple[str, int, int], ...]
     ),
     "a presentment reversed": ((presented("r", PAID), taken_back("r", PAID)), ()),
     "a presentment reversed before it arrives": ((taken_back("r", PAID), presented("r", PAID)), ()),
+    "one of two presentments of one amount without a reference reversed": (
+        (presented("", eur(50_00)), presented("", eur(50_00)), taken_back("", eur(50_00))),
+        (("EUR", 0, 50_00),),
+    ),
+    "both presentments of one amount without a reference reversed": (
+        (
+            taken_back("", eur(50_00)),
+            presented("", eur(50_00)),
+            presented("", eur(50_00)),
+            taken_back("", eur(50_00)),
+        ),
+        (),
+    ),
     "an authorization is open again when its presentment is reversed": (
         (authorized("a", PAID), presented("r", PAID), taken_back("r", PAID)),
         (("EUR", 100_00, 0),),
