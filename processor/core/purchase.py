@@ -228,13 +228,17 @@ def _totals(
 
 
 def _billed(entry: Counted, presented: Sequence[Counted]) -> Money:
-    """Return a message's billing amount; a dispute that does not state it has its part of a presentment's."""
+    """Return a message's billing amount; a dispute that does not state it has its part of its own presentment's."""
     if entry.billing is not None:
         return entry.billing
-    for whole in presented:
-        if whole.amount.currency == entry.amount.currency:
-            return proportional(entry.amount, whole.amount, whole.billing) or entry.amount
-    return entry.amount
+    alike = [whole for whole in presented if whole.amount.currency == entry.amount.currency]
+    own = max(alike, key=lambda whole: _likeness(whole.event, entry.event), default=None)
+    return (own and proportional(entry.amount, own.amount, own.billing)) or entry.amount
+
+
+def _likeness(presentment: Event, dispute: Event) -> tuple[bool, bool]:
+    """Return how well a presentment answers to a dispute: by the acquirer's reference, then by the part."""
+    return presentment.acquirer_reference == dispute.acquirer_reference, presentment.part == dispute.part
 
 
 def _amounts(totals: Mapping[str, _Total], *, closed: bool) -> tuple[Amounts, ...]:

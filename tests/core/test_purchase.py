@@ -20,6 +20,7 @@ from tests.core.strategies import (
     advised,
     authorized,
     declined,
+    disputed,
     eur,
     events,
     financial,
@@ -467,6 +468,15 @@ def test_what_a_purchase_amounts_to(
             ("USD", 60_00, 40_00),
             ("EUR", 53_00, 37_00),
         ),
+        (
+            (
+                presented("r", usd(60_00), eur(54_00), part=(1, 2)),
+                presented("s", usd(40_00), eur(40_00), part=(2, 2)),
+                disputed(MessageKind.CHARGEBACK, "s", usd(40_00)),
+            ),
+            ("USD", 0, 60_00),
+            ("EUR", 0, 54_00),
+        ),
     ],
     ids=[
         "authorized",
@@ -478,6 +488,7 @@ def test_what_a_purchase_amounts_to(
         "reversed in part, half a cent to the even one",
         "reversed in whole",
         "cleared in part",
+        "the second part at another rate, charged back without a billing amount",
     ],
 )
 def test_what_a_purchase_is_billed(
