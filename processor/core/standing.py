@@ -138,7 +138,7 @@ class _Sorting:
                 standing.append(event)
             elif not event.acquirer_reference:
                 withdrawn[record] -= 1
-        return standing[::-1]
+        return _without_void_disputes(standing[::-1], self.cleared)
 
     def left(self, event: Event, targets: Sequence[str]) -> Counted | None:
         """Return what the reversals of these leave of a message: all, the least replacement amount, or nothing."""
@@ -161,6 +161,13 @@ def _record(event: Event, kind: MessageKind) -> tuple[object, ...]:
     A refund may bear the reference of its purchase, so the direction tells the two apart.
     """
     return kind, event.credit, event.acquirer_reference, event.part, None if event.acquirer_reference else event.amount
+
+
+def _without_void_disputes(standing: Sequence[Event], cleared: Sequence[Event]) -> list[Event]:
+    """Leave out disputes of presentments that were taken back, for they say nothing of what was presented instead."""
+    presented = {event.acquirer_reference for event in standing if event.effect is Effect.CLEARED}
+    void = {event.acquirer_reference for event in cleared if event.effect is Effect.CLEARED} - presented
+    return [event for event in standing if event.effect is Effect.CLEARED or event.acquirer_reference not in void]
 
 
 def _at_most(left: Money | None, money: Money) -> Money:

@@ -134,6 +134,11 @@ def test_what_an_authorization_comes_to(
         ((refunded("c", PAID), disputed(FIRST, "r", PAID)), 0, PurchaseState.REFUNDED),
         ((refunded("c", eur(130_00)),), -30_00, PurchaseState.REFUNDED),
         ((taken_back("r", PAID),), 0, PurchaseState.REVERSED),
+        (
+            (disputed(FIRST, "r", PAID), taken_back("r", PAID), presented("s", eur(90_00))),
+            90_00,
+            PurchaseState.CLEARED,
+        ),
     ],
 )
 def test_what_a_dispute_leaves(messages: tuple[CardMessage, ...], cleared_minor: int, state: PurchaseState) -> None:
