@@ -190,7 +190,7 @@ class BatchDecider:
         wanted = {(bucket, found) for (bucket, _, _), found in traces.items()}
         wanted |= {(key[0], known[key].purchase_id or b"") for key in named if key in known}
         purchases = load_families(cursor, wanted)
-        recent = recent_purchases(cursor, routed, accounts, snapshot, now)
+        recent = recent_purchases(cursor, routed, accounts, purchases, snapshot, now)
         for (bucket, _), theirs in recent.items():
             purchases.update({(bucket, found): purchase for found, purchase in theirs.items()})
         periods = periods_of(routed, purchases, snapshot)
@@ -236,20 +236,28 @@ def recent_purchases(
     cursor: Any,
     routed: Sequence[tuple[Submission, CardAddress]],
     accounts: Mapping[Key, AccountRow],
+    families: Mapping[Key, Purchase],
     snapshot: Snapshot,
     now: datetime,
 ) -> dict[Key, dict[bytes, Purchase]]:
     """Load the purchases that refunds without a reference can reach, of the accounts that have one or may get one.
 
+    A message may bring a refund, or part one from the purchase it was linked to: ``families`` are the purchases that
+    the messages' traces lead to, and those of a bucket stand for all of its accounts.
     A purchase's id begins with the day of one of its first messages, which may lie some days behind its local date.
     """
     since: dict[Key, date] = {}
+    given_back: dict[int, list[date]] = {}
+    for (bucket, _), purchase in families.items():
+        given_back.setdefault(bucket, []).extend(event.local_date for event in purchase.events if event.credit)
     for entry, to in routed:
         key = (to.bucket, to.account)
         account = accounts[key]
         days = snapshot.longest_refund_days(account.programme)
         message = entry.message
-        dates = [account.refunds_from] if account.refunds_from else []
+        dates = [*given_back.get(to.bucket, ())]
+        if account.refunds_from is not None:
+            dates.append(account.refunds_from)
         if message.credit and message.kind is not MessageKind.REVERSAL:
             dates.append(message.local_date or message.transmitted_at.date())
         if days and dates:

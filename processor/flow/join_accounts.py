@@ -63,7 +63,7 @@ def _join(decider: BatchDecider, intake: Intake, joined: CardAddress, survivor: 
         known_traces = load_traces(cursor, list(traces)) if traces else {}
         theirs = load_families(cursor, {(survivor.bucket, found) for found in known_traces.values()})
         routed = [(entry, survivor) for entry in moved]
-        recent = recent_purchases(cursor, routed, accounts, snapshot, now)
+        recent = recent_purchases(cursor, routed, accounts, theirs, snapshot, now)
         for found, purchase in recent.get(taker, {}).items():
             theirs[survivor.bucket, found] = purchase
         writes = BatchWrites(now=now)

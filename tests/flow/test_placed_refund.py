@@ -12,10 +12,13 @@ from examples.traffic.portfolio import card_number
 from examples.traffic.skyways import product_of
 from processor.core.outcome import Outcome, Reason
 from processor.core.programme import Enrolment
+from processor.flow.link_review import rule_on_link
 from processor.flow.submission import Answer, IncomingMessage
+from processor.store.purchases import LinkReviewRow
 from tests.conftest import Database
 from tests.flow.audit import assert_books_agree
 from tests.flow.conftest import SKYWAYS, Pipeline, apply_skyways, iso87, make_pipeline
+from tests.flow.test_link_review import BREAK, CONFIRM, messages_of, state_of
 
 PAN: Final = "5413330000000019"
 
@@ -140,6 +143,21 @@ def test_any_order_of_arrival_ends_alike(placing: Pipeline) -> None:
     assert len(orders) == len(held)
     assert 1 == len(set(held))
     assert {(7_000,): len(orders), (2_000, 6_000): len(orders)} == Counter(parts)
+    assert_books_agree(placing)
+
+
+def test_a_refund_that_a_broken_link_frees_is_placed_again(placing: Pipeline) -> None:
+    """Linked to a purchase elsewhere and parted from it, it counts against the purchase at its brand as before."""
+    elsewhere = {"acquirer": "599999", "acceptor": "ELSEWHERE", "mcc": "5999"}
+    bought, given = message(1, "1101", 5_000, place=elsewhere), message(3, "1115", 4_000, refund=True)
+    told(placing, [bought, message(2, "1110", 7_000), given])
+    before = state_of(placing)
+    key, messages = messages_of(placing)
+    pair = min(messages), max(messages)
+    assert isinstance(rule_on_link(placing.decider, key, pair, CONFIRM), LinkReviewRow)
+    assert before != state_of(placing)
+    assert isinstance(rule_on_link(placing.decider, key, pair, BREAK), LinkReviewRow)
+    assert before == state_of(placing)
     assert_books_agree(placing)
 
 
