@@ -108,7 +108,7 @@ def to_card_message(
         entry_mode=get("entry_mode", "").strip(),
         condition_code=get("condition_code", ""),
         function_code=get("function_code") or get("network_code", ""),
-        acquirer_reference=get("acquirer_reference", "").strip(),
+        acquirer_reference=reference(get("acquirer_reference", "")),
         clearing_file=clearing_file,
         record_number=record_number,
         message_reason=get("message_reason", ""),

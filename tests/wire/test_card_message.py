@@ -231,6 +231,13 @@ def test_a_clearing_record_is_identified_by_its_acquirer_reference() -> None:
     assert 5 == len({_record().message_id, *(other.message_id for other in others)})
 
 
+def test_an_acquirer_reference_of_zeros_refers_to_nothing() -> None:
+    """Records that fill the element with zeros are no family for that; file and number identify each."""
+    one, other = (_record(number, acquirer_reference="0" * 23) for number in (2, 3))
+    assert ["", ""] == [one.acquirer_reference, other.acquirer_reference]
+    assert one.message_id != other.message_id
+
+
 def test_without_an_acquirer_reference_the_place_in_the_file_identifies() -> None:
     """File and record number stand in for a reference that is missing or zeros; with neither the record fails."""
     assert _record(2, acquirer_reference="").message_id != _record(3, acquirer_reference="").message_id
