@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 
-from processor.core.accrual import partner_of
+from processor.core.accrual import is_excluded, partner_of
 from processor.core.decision import Purchase
 from processor.core.event import Event
 from processor.core.money import Money, Rounding, divide
@@ -78,12 +78,17 @@ def place_refunds(purchases: Iterable[Purchase], programme_at: Callable[[int], P
 
 
 def _side(purchase: Purchase, programme_at: Callable[[int], Programme | None]) -> _Side | None:
-    """Return a purchase as it stands without any placed part, None where it has nothing to give or take."""
+    """Return a purchase as it stands without any placed part, None where it has nothing to give or take.
+
+    What the programme excludes, such as cash, earned nothing, so no refund counts against it.
+    """
     if purchase.merged_into is not None or not purchase.events:
         return None
     folded = fold(purchase.events)
     programme = programme_at(folded.anchor.at) if folded.anchor is not None else None
     if programme is None or folded.anchor is None:
+        return None
+    if is_excluded(programme, mcc=folded.anchor.mcc, processing_code=folded.anchor.processing_code):
         return None
     sign = -1 if folded.anchor.credit else 1
     left = {

@@ -39,6 +39,7 @@ def message(
     refund: bool = False,
     place: dict[str, str] | None = None,
     pan: str = PAN,
+    code: str = "000000",
     **fields: str,
 ) -> IncomingMessage:
     """Return a final purchase or refund of one card; each names nothing but itself."""
@@ -48,7 +49,7 @@ def message(
         bank="beta",
         dialect="iso87-bcd",
         pan=pan,
-        processing_code="200000" if refund else "000000",
+        processing_code="200000" if refund else code,
         amount=str(minor),
         trace_number=f"{number:06d}",
         retrieval_reference="",
@@ -158,6 +159,15 @@ def test_a_refund_that_a_broken_link_frees_is_placed_again(placing: Pipeline) ->
     assert before != state_of(placing)
     assert isinstance(rule_on_link(placing.decider, key, pair, BREAK), LinkReviewRow)
     assert before == state_of(placing)
+    assert_books_agree(placing)
+
+
+def test_a_refund_does_not_count_against_cash(placing: Pipeline) -> None:
+    """Cash at the brand earned nothing, so the refund of the goods takes back what the goods earned before it."""
+    told(placing, [message(1, "1101", 5_000), message(2, "1102", 5_000, code="010000")])
+    assert balances(placing)[1] > 0
+    told(placing, [message(3, "1103", 5_000, refund=True)])
+    assert (0, 0) == balances(placing)
     assert_books_agree(placing)
 
 
