@@ -18,6 +18,7 @@ from processor.flow.booking import Booking, numbered
 from processor.flow.intake import Intake
 from processor.flow.purchase_work import PurchaseWork
 from processor.flow.retry import retried
+from processor.flow.submission import Submission
 from processor.store.card_file import load_fields, parked_of, purchases_of, supersede
 from processor.store.card_side import (
     BatchWrites,
@@ -56,7 +57,8 @@ def _join(decider: BatchDecider, intake: Intake, joined: CardAddress, survivor: 
         waiting = {message_id for _, message_id in parked_of(cursor, joined, Reason)}
         ids |= waiting
         fields = load_fields(cursor, joined.bucket, list(ids)) if ids else []
-        moved = [replace(intake.read_stored(stored, snapshot, now), replay=False, moved=True) for stored in fields]
+        too_old = {message_id for _, message_id in parked_of(cursor, joined, [Reason.TOO_OLD])}
+        moved = [_moved(intake.read_stored(stored, snapshot, now), too_old) for stored in fields]
         moved.sort(key=lambda entry: bool(entry.message.refers_to))  # Behind the messages they are about.
         keys = [(survivor.bucket, entry.message.message_id) for entry in moved]
         traces = {(survivor.bucket, survivor.account, value) for entry in moved for value in entry.traces}
@@ -91,6 +93,12 @@ def _join(decider: BatchDecider, intake: Intake, joined: CardAddress, survivor: 
             _audit(connection, numbered(join_id, 1), (joined, -miles), survivor, now)
             _audit(connection, numbered(join_id, 2), (survivor, miles), joined, now)
     return sum(verdicts[message_id].outcome is Outcome.ACCEPTED for message_id in waiting)
+
+
+def _moved(submission: Submission, too_old: set[bytes]) -> Submission:
+    """Return a message that moves: it was in time when it came, however old it is now, or it waits for operations."""
+    age_days = submission.age_days if submission.message.message_id in too_old else 0
+    return replace(submission, replay=False, moved=True, age_days=age_days)
 
 
 def _audit(

@@ -1,5 +1,6 @@
 """The card file: adoption of provisional accounts, re-issue, joining, full files, and records that are refused."""
 
+from datetime import timedelta
 from uuid import UUID
 
 from sqlalchemy import text
@@ -11,7 +12,7 @@ from processor.flow.card_file import CardFileIntake, CardFileRecord, CardFileRes
 from processor.flow.submission import Answer
 from processor.store.directory import bucket_of
 from settlement.verification import verify
-from tests.flow.conftest import BUCKETS, Pipeline, iso87, make_pipeline
+from tests.flow.conftest import BUCKETS, NOW, Pipeline, iso87, make_pipeline
 
 CLASSIC = "4000010000000001"
 CLASSIC_TWO = "4000010000000019"
@@ -111,6 +112,22 @@ def test_a_card_used_before_the_bank_named_it_is_joined(pipeline: Pipeline) -> N
         assert (Outcome.DUPLICATE, 75) == (again.outcome, sum(line.pending_change for line in again.awards))
     assert Outcome.ACCEPTED == approve(other_worker, GOLD_TWO, 4).outcome
     assert {"active": (300, 0), "joined": (0, 0)} == balances(pipeline)
+
+
+def test_a_join_loses_nothing_that_is_old(pipeline: Pipeline) -> None:
+    """What came in time moves whole, however long ago; what came too late waits on."""
+    submit(pipeline, record(GOLD, "ACC-1", "alpha-gold"))
+    approve(pipeline, GOLD_TWO, 2)
+    pipeline.now = NOW + timedelta(days=301)
+    late = approve(pipeline, GOLD_TWO, 3)
+    assert (Outcome.PARKED, Reason.TOO_OLD) == (late.outcome, late.reason)
+
+    result = submit(pipeline, record(GOLD_TWO, "ACC-1", "alpha-gold"))
+
+    assert 0 == result.messages_decided
+    assert {"active": (75, 0), "joined": (0, 0)} == balances(pipeline)
+    again = approve(pipeline, GOLD_TWO, 3)
+    assert (Outcome.DUPLICATE, Reason.TOO_OLD) == (again.outcome, again.reason)
 
 
 def test_a_reversal_after_a_join_takes_back_what_was_moved(pipeline: Pipeline) -> None:
