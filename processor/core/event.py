@@ -35,8 +35,8 @@ class Event(NamedTuple):
 
     ``at`` is the transmission time in seconds since 1970 UTC.
     ``trace`` names the message, ``original`` the message it refers to, empty where there is none.
-    Amounts are never negative; ``credit`` turns their meaning round; ``billing`` is None where a dispute does not state
-    it.
+    Amounts are never negative; ``credit`` turns their meaning round; ``billing`` is None where a refund or a dispute
+    does not state it.
     ``part`` is (sequence, count) of a presentment in several parts.
     ``lifecycle``, ``approval``, ``retrieval`` and ``trace_number`` are the references that survive to clearing in the
     message's dialect, empty otherwise.
@@ -87,7 +87,7 @@ def event_of(message: CardMessage, link: Link, product: str, surviving: Collecti
     ``surviving`` names the references that the message's dialect says an authorization shares with its clearing record.
     """
     billing = message.billing
-    if billing is None and message.kind not in _DISPUTES:
+    if billing is None and not message.credit and message.kind not in _DISPUTES:
         billing = message.amount
     replacement_billing = message.replacement_billing
     if replacement_billing is None and message.replacement is not None:

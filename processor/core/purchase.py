@@ -203,7 +203,7 @@ def _totals(
     totals: dict[str, _Total] = {}
 
     def total(entry: Counted) -> tuple[_Total, int]:
-        money = _billed(entry, standing.presented) if billing else entry.amount
+        money = _billed(entry, standing.presented or standing.final) if billing else entry.amount
         return totals.setdefault(money.currency, _Total()), money.amount_minor
 
     promised = [entry for entry in standing.authorized if not entry.event.estimated]
@@ -228,7 +228,10 @@ def _totals(
 
 
 def _billed(entry: Counted, presented: Sequence[Counted]) -> Money:
-    """Return a message's billing amount; a dispute that does not state it has its part of its own presentment's."""
+    """Return a message's billing amount; a refund or a dispute that does not state it has its part of the purchase's.
+
+    Of several presentments a dispute is of the one that it names.
+    """
     if entry.billing is not None:
         return entry.billing
     alike = [whole for whole in presented if whole.amount.currency == entry.amount.currency]
@@ -236,9 +239,9 @@ def _billed(entry: Counted, presented: Sequence[Counted]) -> Money:
     return (own and proportional(entry.amount, own.amount, own.billing)) or entry.amount
 
 
-def _likeness(presentment: Event, dispute: Event) -> tuple[bool, bool]:
-    """Return how well a presentment answers to a dispute: by the acquirer's reference, then by the part."""
-    return presentment.acquirer_reference == dispute.acquirer_reference, presentment.part == dispute.part
+def _likeness(presentment: Event, other: Event) -> tuple[bool, bool]:
+    """Return how well a presentment answers to a refund or a dispute: by the acquirer's reference, then by the part."""
+    return presentment.acquirer_reference == other.acquirer_reference, presentment.part == other.part
 
 
 def _amounts(totals: Mapping[str, _Total], *, closed: bool) -> tuple[Amounts, ...]:

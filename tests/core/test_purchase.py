@@ -477,6 +477,16 @@ def test_what_a_purchase_amounts_to(
             ("USD", 0, 60_00),
             ("EUR", 0, 54_00),
         ),
+        (
+            (presented("r", usd(100_00), eur(90_00)), refunded("c", usd(30_00))),
+            ("USD", 0, 70_00),
+            ("EUR", 0, 63_00),
+        ),
+        (
+            (replace(financial("f", usd(100_00)), billing=eur(90_00)), given_back("g", usd(30_00), "f")),
+            ("USD", 0, 70_00),
+            ("EUR", 0, 63_00),
+        ),
     ],
     ids=[
         "authorized",
@@ -489,6 +499,8 @@ def test_what_a_purchase_amounts_to(
         "reversed in whole",
         "cleared in part",
         "the second part at another rate, charged back without a billing amount",
+        "refunded in part without a billing amount",
+        "a final refund in part without a billing amount",
     ],
 )
 def test_what_a_purchase_is_billed(
@@ -609,7 +621,7 @@ def of(said: CardMessage) -> tuple[str, str, Money | None, Money | None]:
         (advised("b", "a", PAID), ("b", "a", PAID, None)),
         (financial("f", PAID, "a"), ("f", "a", PAID, None)),
         (reversed_("r", "a"), ("r", "a", None, None)),
-        (given_back("g", PAID, "f"), ("g", "f", PAID, None)),
+        (given_back("g", PAID, "f"), ("g", "f", None, None)),
         (replace(reversed_("x", "g"), credit=True), ("x", "g", None, None)),
         (presented("r", usd(100_00), PAID), ("", "", PAID, None)),
         (reversed_("r", "a", usd(25_00), usd(100_00), eur(90_00)), ("r", "a", eur(90_00), eur(22_50))),
