@@ -70,6 +70,8 @@ class _Sorting:
         if effect in DECIDED and event.credit:
             if effect is Effect.FINAL:
                 self.credited[event.trace] = event
+            elif effect is Effect.DECLINED:
+                self.credited.pop(event.trace, None)
         elif effect in DECIDED or effect is Effect.REQUESTED:
             self._say(event)
         elif effect is Effect.REVERSED:

@@ -380,6 +380,10 @@ FOLDS: dict[str, tuple[tuple[CardMessage, ...], tuple[tuple[str, int, int], ...]
         (presented("r", PAID), given_back("g", eur(30_00)), refunded("c", eur(30_00))),
         (("EUR", 0, 70_00),),
     ),
+    "a final refund declined after all": (
+        (financial("f", PAID), given_back("g", eur(30_00)), replace(given_back("g", eur(30_00)), response_code="05")),
+        (("EUR", 0, 100_00),),
+    ),
     "a final refund reversed": (
         (
             financial("f", PAID),
