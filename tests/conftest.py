@@ -12,12 +12,16 @@ from datetime import date
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from sqlalchemy import Engine
 
 from processor.log import configure_logging
 from processor.store.embedded import SERVICE_ROLE, EmbeddedDatabase, create_database, drop_database, start_server
 from processor.store.engine import connect
 from processor.store.schema import upgrade
+
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")  # Where other work runs beside them, an example's time says nothing about the code.
 
 TODAY = date(2026, 11, 20)
 """The day the tests live in; partitions lie around it."""

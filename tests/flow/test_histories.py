@@ -287,7 +287,7 @@ def check(pipelines: list[Pipeline], history: list[Step], random: Random) -> Non
     assert expected(messages, programme, link, PRODUCT, SURVIVING) == ended(pipeline, address)
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(history=HISTORIES, seed=st.integers(0, 2**32))
 def test_every_history_ends_as_the_plain_model_says(uncapped: Pipeline, history: list[Step], seed: int) -> None:
     """Shuffled, doubled, cut into batches over two workers: purchases, grants and balances are the model's."""

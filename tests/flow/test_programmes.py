@@ -196,7 +196,7 @@ def test_a_document_with_errors_is_not_applied(pipeline: Pipeline) -> None:
     )
 
     assert isinstance(errors, tuple)
-    assert {"earning[3]", "earning[3].funder"} == {error.path for error in errors}
+    assert {"earning[3].rate", "earning[3].funder"} == {error.path for error in errors}
     assert (1, 1) == versions(pipeline)
     assert 1 == count(pipeline.database, "programme_revision")
 
