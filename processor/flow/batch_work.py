@@ -32,6 +32,8 @@ class BatchWork:
 
     ``own`` holds the messages that an earlier run of this batch may have committed: found present, they are its own,
     and only a second one of them in the batch is a duplicate.
+    ``attempts`` counts the decisions on messages that another account had before, so that no two of them book under the
+    same numbers.
     ``enrolled`` receives the terms of accounts that wait no longer, as ``adopt_accounts`` takes them.
     """
 
@@ -41,6 +43,7 @@ class BatchWork:
     known: dict[Key, KnownMessage]
     purchases: PurchaseWork
     own: set[bytes] = field(default_factory=set)
+    attempts: dict[bytes, int] = field(default_factory=dict)
     enrolled: dict[CardAddress, Adoption] = field(default_factory=dict)
 
     def decide(self, submission: Submission, address: CardAddress) -> Verdict:
@@ -52,7 +55,7 @@ class BatchWork:
         again = submission.moved or (submission.replay and known is not None and known.outcome == Outcome.PARKED)
         if known is not None and not again:
             return self._known(submission, key, account, known)
-        attempt = known.attempt + 1 if known else 1
+        attempt = max(known.attempt if known else 0, self.attempts.get(message.message_id, 0)) + 1
         self.purchases.booking.begin(message.message_id, attempt=attempt)
         if known is None:
             self.writes.add_message(key, account.id, message.bank, message.dialect, message.content, submission.fields)

@@ -71,6 +71,7 @@ def _join(decider: BatchDecider, intake: Intake, joined: CardAddress, survivor: 
         writes = BatchWrites(now=now)
         today = business_date(snapshot.calendars[accounts[taker].bank], now)
         known = load_known(cursor, keys) if keys else {}
+        decided = load_known(cursor, [(joined.bucket, message_id) for _, message_id in keys]) if keys else {}
         purchases = PurchaseWork(
             snapshot=snapshot,
             writes=writes,
@@ -81,7 +82,14 @@ def _join(decider: BatchDecider, intake: Intake, joined: CardAddress, survivor: 
             counters=load_counters(cursor, [gone, taker], periods_of(routed, {**old, **theirs}, snapshot)),
             recent={key: set(found) for key, found in recent.items()},
         )
-        work = BatchWork(snapshot=snapshot, writes=writes, accounts=accounts, known=known, purchases=purchases)
+        work = BatchWork(
+            snapshot=snapshot,
+            writes=writes,
+            accounts=accounts,
+            known=known,
+            purchases=purchases,
+            attempts={message_id: before.attempt for (_, message_id), before in decided.items()},
+        )
         purchases.empty_account(accounts[gone], survivor.account)
         purchases.purchases.update(theirs)
         verdicts = {entry.message.message_id: work.decide(entry, survivor) for entry in moved}

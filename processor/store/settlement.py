@@ -143,7 +143,7 @@ STREAM_POSTINGS: Final = text(
     "   AND d.purchase_id = p.purchase_id AND d.decided_at = p.booked_at), '') AS partner"
     " FROM cycle_posting m JOIN posting p ON p.bucket = m.bucket AND p.id = m.posting_id"
     " WHERE m.bank = :bank AND m.programme = :programme AND m.business_date = :business_date"
-    " ORDER BY p.business_date, p.id"
+    " ORDER BY p.business_date, p.id, p.bucket"
 )
 # The files of a cycle, by party.
 LOAD_FILES: Final = text(

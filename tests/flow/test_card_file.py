@@ -12,6 +12,7 @@ from processor.flow.card_file import CardFileIntake, CardFileRecord, CardFileRes
 from processor.flow.submission import Answer
 from processor.store.directory import bucket_of
 from settlement.verification import verify
+from tests.flow.audit import rows
 from tests.flow.conftest import BUCKETS, NOW, Pipeline, iso87, make_pipeline
 
 CLASSIC = "4000010000000001"
@@ -112,6 +113,18 @@ def test_a_card_used_before_the_bank_named_it_is_joined(pipeline: Pipeline) -> N
         assert (Outcome.DUPLICATE, 75) == (again.outcome, sum(line.pending_change for line in again.awards))
     assert Outcome.ACCEPTED == approve(other_worker, GOLD_TWO, 4).outcome
     assert {"active": (300, 0), "joined": (0, 0)} == balances(pipeline)
+
+
+def test_no_two_postings_have_one_number_after_a_join(pipeline: Pipeline) -> None:
+    """What a message booked under each account has numbers of its own, for a settlement file shows the number alone."""
+    submit(pipeline, record(GOLD, "ACC-1", "alpha-gold"))
+    approve(pipeline, GOLD_TWO, 2)
+
+    submit(pipeline, record(GOLD_TWO, "ACC-1", "alpha-gold"))
+
+    for table in ("posting", "award"):
+        ((all_of_them, numbers),) = rows(pipeline.database, f"SELECT count(*), count(DISTINCT id) FROM {table}")
+        assert all_of_them == numbers > 2
 
 
 def test_a_join_loses_nothing_that_is_old(pipeline: Pipeline) -> None:
