@@ -2,22 +2,26 @@
 
 It says what must be so in the end, whatever order the messages came in: which of them are one purchase, what each
 purchase is granted where no cap binds, and what the account holds.
+It shares no code with what it checks: only messages, money and the programme's terms as values.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import date
+from fractions import Fraction
+from math import ceil, floor
+from typing import Final
 
-from processor.core.accrual import entitle
-from processor.core.decision import Purchase
-from processor.core.event import event_of
-from processor.core.links import purchases_in, traces_of
 from processor.core.message import CardMessage
-from processor.core.programme import Benefit, Link, Programme
-from processor.core.purchase import fold
-from processor.core.refund_match import place_refunds
+from processor.core.money import Money, Rounding
+from processor.core.programme import AmountBase, Benefit, Link, Programme, Rule
+from tests.flow.plain_links import in_order, purchases_among
+from tests.flow.plain_purchase import Bought, Part, Sums, comes_to
 
 Granted = tuple[str, str, int, int]
 """Rule, unit, what is entitled, what of it has cleared."""
+
+HALF: Final = Fraction(1, 2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,49 +33,151 @@ class Expected:
     available: int
 
 
-def expected(
-    messages: Sequence[CardMessage], programme: Programme, link: Link, product: str, surviving: tuple[str, ...]
-) -> Expected:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What the messages are read by: the programme's revisions, the link, the card product, what survives."""
+
+    revisions: Sequence[Programme]
+    link: Link
+    product: str
+    surviving: tuple[str, ...]
+
+    def at(self, anchor: CardMessage) -> Programme:
+        """Return the revision in force when a purchase happened."""
+        return [entry for entry in self.revisions if entry.effective_from <= anchor.transmitted_at][-1]
+
+
+@dataclass(slots=True, kw_only=True)
+class _Purchase:
+    """A purchase while refunds are placed: ``left`` is what it can take, or still gives back, by currency."""
+
+    messages: list[CardMessage]
+    bought: Bought
+    left: Sums
+    refunded: list[Part] = field(default_factory=list)
+    placed: list[Part] = field(default_factory=list)
+
+
+def expected(messages: Sequence[CardMessage], terms: Terms) -> Expected:
     """Return what these messages of one account come to."""
-    events = {message.message_id: event_of(message, link, product, surviving) for message in messages}
-    groups = [
-        group for family in _families(messages, surviving) for group in purchases_in(events[id_] for id_ in family)
-    ]
-    bought = [Purchase(id=min(event.message_id for event in group), events=group) for group in groups]
-    placement = place_refunds(bought, lambda _at: programme)
-    purchases = []
+    purchases = [_purchase(group, terms) for group in purchases_among(messages, terms.surviving)]
+    _place_refunds(purchases, terms)
+    found = []
     pending = available = 0
-    for purchase in map(placement.applied_to, bought):
-        granted = _granted(purchase, programme)
-        miles = [entry for entry in granted if programme.rule(entry[0]).benefit is Benefit.MILES]
-        pending += sum(total - cleared for _, _, total, cleared in miles)
-        available += sum(cleared for _, _, _, cleared in miles)
-        purchases.append((frozenset(event.message_id for event in purchase.events), frozenset(granted)))
-    return Expected(purchases=frozenset(purchases), pending=pending, available=available)
+    for purchase in purchases:
+        bought = comes_to(purchase.messages, terms.link, refunded=purchase.refunded, placed=purchase.placed)
+        granted = _granted(bought, terms)
+        for _, unit, total, cleared in granted:
+            if unit == terms.revisions[0].unit:
+                pending, available = pending + total - cleared, available + cleared
+        found.append((frozenset(entry.message_id for entry in purchase.messages), frozenset(granted)))
+    return Expected(purchases=frozenset(found), pending=pending, available=available)
 
 
-def _families(messages: Sequence[CardMessage], surviving: tuple[str, ...]) -> list[set[bytes]]:
-    """Return the messages that share any trace, directly or through others, or that others are about."""
-    families: list[tuple[set[str], set[bytes]]] = []
-    for message in messages:
-        ties = {value for _, value in traces_of(message, surviving)} | {f"message/{message.message_id.hex()}"}
-        ties |= {f"message/{named.hex()}" for named in message.refers_to}
-        ids = {message.message_id}
-        apart = []
-        for known_ties, known_ids in families:
-            if known_ties.isdisjoint(ties):
-                apart.append((known_ties, known_ids))
-            else:
-                ties, ids = ties | known_ties, ids | known_ids
-        families = [*apart, (ties, ids)]
-    return [ids for _, ids in families]
+def _purchase(messages: list[CardMessage], terms: Terms) -> _Purchase:
+    bought = comes_to(messages, terms.link)
+    sign = -1 if bought.anchor is not None and bought.anchor.credit else 1
+    left = {currency: max(0, sign * minor) for currency, minor in sorted(bought.cleared.items())}
+    return _Purchase(messages=messages, bought=bought, left=left)
 
 
-def _granted(purchase: Purchase, programme: Programme) -> list[Granted]:
-    folded = fold(purchase.events, refunded=purchase.refunded, placed=purchase.placed)
-    entitled = entitle(programme, folded)
-    return [
-        (entry.rule.id, entry.unit, entry.total, min(entry.total, entry.cleared))
-        for entry in entitled.entitlements
-        if entry.total or entry.cleared
-    ]
+def _granted(bought: Bought, terms: Terms) -> list[Granted]:
+    """Return what every rule that covers a purchase gives."""
+    if bought.anchor is None or not any((*bought.awaited.values(), *bought.cleared.values())):
+        return []
+    programme = terms.at(bought.anchor)
+    if bought.anchor.mcc in programme.excluded_mccs:
+        return []
+    if bought.anchor.processing_code[:2] in programme.excluded_processing_codes:
+        return []
+    partner = _partner(bought.anchor, programme)
+    granted: list[Granted] = []
+    for rule in programme.rules:
+        if (not rule.partners or partner in rule.partners) and (not rule.products or terms.product in rule.products):
+            granted += _given(rule, bought, programme)
+    return granted
+
+
+def _given(rule: Rule, bought: Bought, programme: Programme) -> list[Granted]:
+    """Return what one rule gives, by unit: miles in all, a discount in each currency."""
+    by_billing = rule.base is AmountBase.BILLING
+    awaited = bought.billed_awaited if by_billing else bought.awaited
+    cleared = bought.billed_cleared if by_billing else bought.cleared
+    totals: Sums = {}
+    earned: Sums = {}
+    for currency in cleared:
+        rate = rule.rates.get(currency) or rule.rates.get("*")
+        if rate is None:
+            continue
+        each = Fraction(rate.numerator, rate.denominator)
+        unit = programme.unit if rule.benefit is Benefit.MILES else currency
+        whole = rounded((awaited[currency] + cleared[currency]) * each, rule.rounding)
+        totals[unit] = totals.get(unit, 0) + whole
+        earned[unit] = earned.get(unit, 0) + rounded(cleared[currency] * each, rule.rounding)
+    granted = [(rule.id, unit, total, min(total, earned[unit])) for unit, total in totals.items()]
+    return [entry for entry in granted if entry[2] or entry[3]]
+
+
+def rounded(exact: Fraction, how: Rounding) -> int:
+    """Round the magnitude and put the sign back."""
+    size = abs(exact)
+    whole = {
+        Rounding.UP: ceil(size),
+        Rounding.DOWN: floor(size),
+        Rounding.HALF_UP: floor(size + HALF),
+        Rounding.HALF_EVEN: round(size),
+    }[how]
+    return whole if exact >= 0 else -whole
+
+
+def _partner(anchor: CardMessage, programme: Programme) -> str | None:
+    """Return the brand of the merchant line that names a card acceptor most closely."""
+    lines = programme.merchants.get((anchor.acquirer, anchor.acceptor), ())
+    fit = [line for line in lines if line.terminal in {None, anchor.terminal} and line.mcc in {None, anchor.mcc}]
+    closest = sorted(fit, key=lambda line: (line.terminal is None, line.mcc is None))
+    return closest[0].partner if closest else None
+
+
+def _place_refunds(purchases: Sequence[_Purchase], terms: Terms) -> None:
+    """Let refunds without a purchase, the first one first, count against the newest purchases at their brand."""
+    by_anchor = {entry.bought.anchor.message_id: entry for entry in purchases if entry.bought.anchor is not None}
+    anchors = in_order([entry.bought.anchor for entry in purchases if entry.bought.anchor is not None])
+    for place, refund in enumerate(anchors):
+        days = terms.at(refund).refund_days
+        if not refund.credit or days is None:
+            continue
+        for purchase in reversed(anchors[:place]):
+            near = (_local_date(refund) - _local_date(purchase)).days <= days
+            if near and not purchase.credit and _brand(refund, terms) == _brand(purchase, terms):
+                _place(by_anchor[refund.message_id], by_anchor[purchase.message_id])
+
+
+def _local_date(message: CardMessage) -> date:
+    return message.local_date or message.transmitted_at.date()
+
+
+def _brand(anchor: CardMessage, terms: Terms) -> object:
+    return _partner(anchor, terms.at(anchor)) or (anchor.acquirer, anchor.acceptor)
+
+
+def _place(refund: _Purchase, purchase: _Purchase) -> None:
+    """Let what one has left to give back and the other to take count for both, each at its own billing rate."""
+    for currency in refund.left:
+        minor = min(refund.left[currency], purchase.left.get(currency, 0))
+        if minor > 0:
+            purchase.refunded.append(_part(purchase, currency, minor))
+            refund.placed.append(_part(refund, currency, minor))
+            purchase.left[currency] -= minor
+            refund.left[currency] -= minor
+
+
+def _part(purchase: _Purchase, currency: str, minor: int) -> Part:
+    """Return a part of what cleared; the billing amounts of all parts together are those of the whole."""
+    whole = abs(purchase.bought.cleared[currency])
+    billed = [(unit, abs(cleared)) for unit, cleared in sorted(purchase.bought.billed_cleared.items()) if cleared]
+    unit, of = billed[0] if billed else (currency, whole)
+    gone = whole - purchase.left[currency]
+    billing = rounded(Fraction(of * (gone + minor), whole), Rounding.HALF_EVEN) - rounded(
+        Fraction(of * gone, whole), Rounding.HALF_EVEN
+    )
+    return Part(amount=Money(amount_minor=minor, currency=currency), billing=Money(amount_minor=billing, currency=unit))

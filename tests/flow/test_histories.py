@@ -36,7 +36,7 @@ from tests.conftest import Database
 from tests.core.strategies import message as plain_message
 from tests.flow.audit import assert_books_agree
 from tests.flow.conftest import NOW, SKYWAYS, Pipeline, apply_skyways, make_pipeline
-from tests.flow.plain_model import Expected, Granted, expected
+from tests.flow.plain_model import Expected, Granted, Terms, expected
 
 SURVIVING: Final = ("lifecycle_id", "approval_code", "retrieval_reference", "trace_number")
 PLACES: Final = (("12345678", "NOBODY000000001", "5411"), ("512345", "ELSEWHERE", "5732"))
@@ -165,7 +165,7 @@ def _message(step: Step, number: int, card: CardReference, before: list[CardMess
         return replace(given, credit=True, processing_code="200000")
     if step.action in CLEARING:
         return replace(cleared, kind=CLEARING[step.action], acquirer_reference=f"r{step.slot}")
-    about = {before[place % len(before)].message_id for place in step.about}
+    about = {before[place % len(before)].message_id for place in step.about[: 1 if step.action == "expire" else 2]}
     bare: dict[str, Any] = {
         "amount": None,
         "lifecycle_id": "",
@@ -281,10 +281,11 @@ def check(pipelines: list[Pipeline], history: list[Step], random: Random) -> Non
     if not any(entry.card for entry in messages):
         return
     link = pipeline.snapshots.current.links[BANK, "iso87-bcd"]
-    programme = pipeline.snapshots.current.latest("skyways")
+    revisions = pipeline.snapshots.current.programmes["skyways"]
+    terms = Terms(revisions=revisions, link=link, product=PRODUCT, surviving=SURVIVING)
     tell(pipelines, told(messages, random), random)
     address = address_of(pipeline, next(entry for entry in messages if entry.card))
-    assert expected(messages, programme, link, PRODUCT, SURVIVING) == ended(pipeline, address)
+    assert expected(messages, terms) == ended(pipeline, address)
 
 
 @settings(max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture])
