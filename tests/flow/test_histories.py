@@ -5,10 +5,7 @@ again and contradict each other, disputes, refunds without a reference, expiry, 
 They are shuffled, doubled and cut into batches; some of the batches run in another worker.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from datetime import timedelta
-from hashlib import blake2b
+from collections.abc import Iterator
 from itertools import count
 from random import Random
 from typing import Any, Final
@@ -21,159 +18,23 @@ from sqlalchemy import text
 
 from examples.traffic.portfolio import card_number
 from examples.traffic.skyways import product_of
-from processor.core.card import CardReference
 from processor.core.links import trace_hashes
-from processor.core.message import CardMessage, Direction, MessageKind
-from processor.core.money import Money
+from processor.core.message import CardMessage
 from processor.core.outcome import Outcome
 from processor.core.programme import Enrolment
 from processor.flow.submission import Submission
 from processor.store.directory import CardAddress
 from processor.store.purchase_state import decode_purchase
-from processor.store.schema import id_of_day
 from processor.wire.stored import message_to_json
 from tests.conftest import Database
-from tests.core.strategies import message as plain_message
 from tests.flow.audit import assert_books_agree
-from tests.flow.conftest import NOW, SKYWAYS, Pipeline, apply_skyways, make_pipeline
+from tests.flow.conftest import SKYWAYS, Pipeline, apply_skyways, make_pipeline
+from tests.flow.histories import BANK, HISTORIES, Step, messages_of, random_history
 from tests.flow.plain_model import Expected, Granted, Terms, expected
 
 SURVIVING: Final = ("lifecycle_id", "approval_code", "retrieval_reference", "trace_number")
-PLACES: Final = (("12345678", "NOBODY000000001", "5411"), ("512345", "ELSEWHERE", "5732"))
-START: Final = NOW - timedelta(days=20)
-BANK: Final = "beta"
 PRODUCT: Final = product_of(BANK, Enrolment.AUTOMATIC)
 NUMBERS: Final = count(1)
-
-AUTHORIZATION, FINANCIAL, REVERSAL = MessageKind.AUTHORIZATION, MessageKind.FINANCIAL, MessageKind.REVERSAL
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
-    """One message of a history, before it has a card: what it does, to which slot, with which references, when.
-
-    ``slot`` names one of three authorizations or clearing records; ``hours`` is the time after the start; ``about``
-    are the places of other messages that an event of operations is about.
-    """
-
-    action: str
-    slot: int
-    amount_minor: int
-    hours: int
-    place: int
-    lifecycle: str
-    approval: str
-    retrieval: str
-    about: tuple[int, int]
-
-
-ONLINE: Final[dict[str, Callable[[Step, CardMessage], CardMessage]]] = {
-    "authorize": lambda step, said: replace(said, kind=AUTHORIZATION, trace=f"a{step.slot}"),
-    "decline": lambda step, said: replace(said, kind=AUTHORIZATION, trace=f"a{step.slot}", response_code="05"),
-    "request": lambda step, said: replace(
-        said, kind=AUTHORIZATION, trace=f"a{step.slot}", direction=Direction.REQUEST, response_code=""
-    ),
-    "estimate": lambda step, said: replace(said, kind=AUTHORIZATION, trace=f"a{step.slot}", estimated=True),
-    "replace": lambda _step, said: replace(said, kind=AUTHORIZATION, supersedes=True),
-    "complete": lambda step, said: replace(said, kind=FINANCIAL, original_trace=f"a{step.slot}"),
-    "pay": lambda step, said: replace(said, kind=FINANCIAL, trace=f"a{step.slot}"),
-    "give back": lambda _step, said: replace(said, kind=FINANCIAL, credit=True, processing_code="200000"),
-    "reverse": lambda step, said: replace(
-        said, kind=REVERSAL, direction=Direction.ADVICE, response_code="", original_trace=f"a{step.slot}"
-    ),
-    "reverse in part": lambda step, said: replace(
-        said,
-        kind=REVERSAL,
-        direction=Direction.ADVICE,
-        response_code="",
-        original_trace=f"a{step.slot}",
-        replacement=Money(amount_minor=step.amount_minor // 2, currency="USD"),
-    ),
-}
-CLEARING: Final = {
-    "present": MessageKind.PRESENTMENT,
-    "take back": MessageKind.PRESENTMENT_REVERSAL,
-    "charge back": MessageKind.CHARGEBACK,
-    "present again": MessageKind.SECOND_PRESENTMENT,
-    "charge back again": MessageKind.ARBITRATION_CHARGEBACK,
-    "take the chargeback back": MessageKind.CHARGEBACK_REVERSAL,
-    "collect a fee": MessageKind.FEE_COLLECTION,
-}
-SAID: Final = {
-    "confirm": MessageKind.LINK_CONFIRMED,
-    "break": MessageKind.LINK_BROKEN,
-    "expire": MessageKind.EXPIRY,
-}
-
-STEPS: Final = st.builds(
-    Step,
-    action=st.sampled_from([*ONLINE, *CLEARING, *CLEARING, "refund", *SAID]),
-    slot=st.integers(0, 2),
-    amount_minor=st.sampled_from([100_00, 40_00]) | st.integers(0, 300_00),
-    hours=st.integers(0, 24 * 12) | st.just(0),
-    place=st.sampled_from([0, 0, 0, 1]),
-    lifecycle=st.sampled_from(["", "", "L1", "L2"]),
-    approval=st.sampled_from(["", "", "A1", "A2"]),
-    retrieval=st.sampled_from(["", "", "", "R1"]),
-    about=st.tuples(st.integers(0, 11), st.integers(0, 11)),
-)
-HISTORIES: Final = st.lists(STEPS, min_size=1, max_size=12)
-
-
-def messages_of(history: list[Step], card: CardReference) -> list[CardMessage]:
-    """Return a history's messages; a clearing record that repeats another's identity is left out, as on its way in."""
-    found: list[CardMessage] = []
-    seen: set[object] = set()
-    for number, step in enumerate(history):
-        about = [entry for entry in found if entry.card]
-        if step.action in SAID and len(about) < 2:
-            continue
-        built = _message(step, number, card, about)
-        identity = (built.kind, built.acquirer_reference) if built.acquirer_reference else built.message_id
-        if identity not in seen:
-            seen.add(identity)
-            found.append(built)
-    return found
-
-
-def _message(step: Step, number: int, card: CardReference, before: list[CardMessage]) -> CardMessage:
-    sent = START + timedelta(hours=step.hours)
-    name = blake2b(card.token + bytes([number]), digest_size=13).digest()
-    acquirer, acceptor, mcc = PLACES[step.place]
-    said = replace(
-        plain_message(AUTHORIZATION),
-        message_id=id_of_day(sent.date()) + name,
-        content=name + bytes(3),
-        bank=BANK,
-        dialect="iso87-bcd",
-        card=card,
-        transmitted_at=sent,
-        trace=f"s{number}",
-        amount=Money(amount_minor=step.amount_minor, currency="USD"),
-        lifecycle_id=step.lifecycle,
-        approval_code=step.approval,
-        retrieval_reference=step.retrieval,
-        acquirer=acquirer,
-        acceptor=acceptor,
-        mcc=mcc,
-    )
-    if step.action in ONLINE:
-        return ONLINE[step.action](step, said)
-    cleared = replace(said, trace="", direction=Direction.ADVICE, response_code="")
-    if step.action == "refund":
-        given = replace(cleared, kind=MessageKind.PRESENTMENT, acquirer_reference=f"c{number}")
-        return replace(given, credit=True, processing_code="200000")
-    if step.action in CLEARING:
-        return replace(cleared, kind=CLEARING[step.action], acquirer_reference=f"r{step.slot}")
-    about = {before[place % len(before)].message_id for place in step.about[: 1 if step.action == "expire" else 2]}
-    bare: dict[str, Any] = {
-        "amount": None,
-        "lifecycle_id": "",
-        "approval_code": "",
-        "retrieval_reference": "",
-        "dialect": "",
-    }
-    return replace(cleared, kind=SAID[step.action], card=None, refers_to=tuple(sorted(about)), **bare)
 
 
 @pytest.fixture(autouse=True)
@@ -187,7 +48,11 @@ def quiet() -> Iterator[None]:
 def uncapped(database: Database) -> Pipeline:
     """Build a pipeline whose caps never bind and whose refunds reach back."""
     document = (SKYWAYS / "programme.yaml").read_text()
-    for bound, raised in (("miles: 5000", "miles: 999999999"), ("miles: 150", "miles: 999999999")):
+    for bound, raised in (
+        ("miles: 5000", "miles: 999999999"),
+        ("miles: 150", "miles: 999999999"),
+        ('"20.00"', '"9999999.00"'),
+    ):
         document = document.replace(bound, raised)
     document = document.replace("excluded:\n", "purchases:\n  refund_days: 9\n\nexcluded:\n", 1)
     apply_skyways(database, document=document)
@@ -300,21 +165,5 @@ def test_the_books_agree_behind_many_histories(uncapped: Pipeline) -> None:
     other = make_pipeline(uncapped.database)
     random = Random(20261125)
     for _ in range(150):
-        history = [drawn(random) for _ in range(random.randint(1, 14))]
-        check([uncapped, other], history, random)
+        check([uncapped, other], random_history(random), random)
     assert_books_agree(uncapped)
-
-
-def drawn(random: Random) -> Step:
-    """Return a random step."""
-    return Step(
-        action=random.choice([*ONLINE, *CLEARING, *CLEARING, "refund", *SAID]),
-        slot=random.randint(0, 2),
-        amount_minor=random.choice([100_00, 40_00, random.randint(0, 300_00)]),
-        hours=random.choice([0, random.randint(0, 24 * 12)]),
-        place=random.choice([0, 0, 0, 1]),
-        lifecycle=random.choice(["", "", "L1", "L2"]),
-        approval=random.choice(["", "", "A1", "A2"]),
-        retrieval=random.choice(["", "", "", "R1"]),
-        about=(random.randint(0, 13), random.randint(0, 13)),
-    )

@@ -1,0 +1,219 @@
+"""Random histories of a card: what happens to its purchases, as messages that are not yet in any order of arrival."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from fractions import Fraction
+from hashlib import blake2b
+from random import Random
+from typing import Any, Final
+
+from hypothesis import strategies as st
+
+from processor.core.card import CardReference
+from processor.core.message import CardMessage, Direction, MessageKind
+from processor.core.money import Money
+from processor.store.schema import id_of_day
+from tests.core.strategies import message as plain_message
+from tests.flow.conftest import NOW
+
+BANK: Final = "beta"
+BILLED_IN: Final = "USD"
+START: Final = NOW - timedelta(days=20)
+LONGEST_HOURS: Final = 24 * 12
+PLACES: Final = (
+    ("12345678", "NOBODY000000001", "5411"),
+    ("512345", "ELSEWHERE", "5732"),
+    ("523456", "BLUEFUEL0001", "5541"),
+    ("634567", "MODA-MILANO-01", "5691"),
+)
+AUTHORIZATION, FINANCIAL, REVERSAL = MessageKind.AUTHORIZATION, MessageKind.FINANCIAL, MessageKind.REVERSAL
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One message of a history, before it has a card: what it does, to which slot, with which references, when.
+
+    ``slot`` names one of three authorizations or clearing records; ``hours`` is the time after the start; ``about``
+    are the places of other messages that an event of operations is about.
+    ``currency`` is the merchant's and ``rate`` what one of it is billed as; nothing stands for the card's own currency.
+    ``stated`` tells whether a dispute or a partial reversal says what is billed, too; ``part`` is that of a presentment
+    in several.
+    """
+
+    action: str
+    slot: int
+    amount_minor: int
+    hours: int
+    place: int
+    lifecycle: str
+    approval: str
+    retrieval: str
+    about: tuple[int, int]
+    part: tuple[int, int] | None
+    currency: str
+    rate: Fraction
+    stated: bool
+
+    @property
+    def sent(self) -> datetime:
+        """When the message is sent."""
+        return START + timedelta(hours=self.hours)
+
+    @property
+    def amount(self) -> Money:
+        """What the merchant charges."""
+        return Money(amount_minor=self.amount_minor, currency=self.currency or BILLED_IN)
+
+    @property
+    def billing(self) -> Money | None:
+        """What the card is billed, None where that is the amount itself."""
+        return self.billed(self.amount) if self.currency else None
+
+    def billed(self, amount: Money) -> Money:
+        """Return what an amount is billed as at the step's rate."""
+        return Money(amount_minor=int(amount.amount_minor * self.rate), currency=BILLED_IN)
+
+
+def _in_part(step: Step, said: CardMessage) -> CardMessage:
+    left = replace(step.amount, amount_minor=step.amount_minor // 2)
+    billed = step.billed(left) if step.currency and step.stated else None
+    return replace(
+        said,
+        kind=REVERSAL,
+        direction=Direction.ADVICE,
+        response_code="",
+        original_trace=f"a{step.slot}",
+        replacement=left,
+        replacement_billing=billed,
+    )
+
+
+ONLINE: Final[dict[str, Callable[[Step, CardMessage], CardMessage]]] = {
+    "authorize": lambda step, said: replace(said, kind=AUTHORIZATION, trace=f"a{step.slot}"),
+    "decline": lambda step, said: replace(said, kind=AUTHORIZATION, trace=f"a{step.slot}", response_code="05"),
+    "request": lambda step, said: replace(
+        said, kind=AUTHORIZATION, trace=f"a{step.slot}", direction=Direction.REQUEST, response_code=""
+    ),
+    "estimate": lambda step, said: replace(said, kind=AUTHORIZATION, trace=f"a{step.slot}", estimated=True),
+    "replace": lambda _step, said: replace(said, kind=AUTHORIZATION, supersedes=True),
+    "complete": lambda step, said: replace(said, kind=FINANCIAL, original_trace=f"a{step.slot}"),
+    "pay": lambda step, said: replace(said, kind=FINANCIAL, trace=f"a{step.slot}"),
+    "give back": lambda _step, said: replace(said, kind=FINANCIAL, credit=True, processing_code="200000"),
+    "reverse": lambda step, said: replace(
+        said, kind=REVERSAL, direction=Direction.ADVICE, response_code="", original_trace=f"a{step.slot}"
+    ),
+    "reverse in part": _in_part,
+}
+CLEARING: Final = {
+    "present": MessageKind.PRESENTMENT,
+    "take back": MessageKind.PRESENTMENT_REVERSAL,
+    "charge back": MessageKind.CHARGEBACK,
+    "present again": MessageKind.SECOND_PRESENTMENT,
+    "charge back again": MessageKind.ARBITRATION_CHARGEBACK,
+    "take the chargeback back": MessageKind.CHARGEBACK_REVERSAL,
+    "collect a fee": MessageKind.FEE_COLLECTION,
+}
+DISPUTES: Final = frozenset({"charge back", "present again", "charge back again"})
+SAID: Final = {
+    "confirm": MessageKind.LINK_CONFIRMED,
+    "break": MessageKind.LINK_BROKEN,
+    "expire": MessageKind.EXPIRY,
+}
+
+
+def step(choose: Callable[[Sequence[Any]], Any], number: Callable[[int, int], int]) -> Step:
+    """Return a step of choices from lists and of numbers between bounds."""
+    return Step(
+        action=choose([*ONLINE, *CLEARING, *CLEARING, "present", "refund", *SAID]),
+        slot=number(0, 2),
+        amount_minor=choose([100_00, 40_00, number(0, 300_00)]),
+        hours=choose([0, number(0, LONGEST_HOURS)]),
+        place=choose([0, 0, 0, 1, 2, 3]),
+        lifecycle=choose(["", "", "L1", "L2"]),
+        approval=choose(["", "", "A1", "A2"]),
+        retrieval=choose(["", "", "", "R1"]),
+        about=(number(0, 11), number(0, 11)),
+        part=choose([None, None, (1, 2), (2, 2), (2, 3)]),
+        currency=choose(["", "", "EUR", "CHF"]),
+        rate=choose([Fraction(11, 10), Fraction(113, 100), Fraction(1)]),
+        stated=choose([True, False]),
+    )
+
+
+@st.composite
+def _steps(draw: st.DrawFn) -> Step:
+    return step(lambda options: draw(st.sampled_from(options)), lambda low, high: draw(st.integers(low, high)))
+
+
+HISTORIES: Final = st.lists(_steps(), min_size=1, max_size=12)
+
+
+def random_history(random: Random) -> list[Step]:
+    """Return a random history."""
+    return [step(random.choice, random.randint) for _ in range(random.randint(1, 14))]
+
+
+def messages_of(history: Sequence[Step], card: CardReference) -> list[CardMessage]:
+    """Return a history's messages; a clearing record that repeats another's identity is left out, as on its way in."""
+    found: list[CardMessage] = []
+    seen: set[object] = set()
+    for number, entry in enumerate(history):
+        about = [other for other in found if other.card]
+        if entry.action in SAID and len(about) < 2:
+            continue
+        built = _message(entry, number, card, about)
+        identity = (built.kind, built.acquirer_reference, built.clearing_part) if built.acquirer_reference else number
+        if identity not in seen:
+            seen.add(identity)
+            found.append(built)
+    return found
+
+
+def _message(entry: Step, number: int, card: CardReference, before: Sequence[CardMessage]) -> CardMessage:
+    name = blake2b(card.token + bytes([number]), digest_size=13).digest()
+    acquirer, acceptor, mcc = PLACES[entry.place]
+    said = replace(
+        plain_message(AUTHORIZATION),
+        message_id=id_of_day(entry.sent.date()) + name,
+        content=name + bytes(3),
+        bank=BANK,
+        dialect="iso87-bcd",
+        card=card,
+        transmitted_at=entry.sent,
+        trace=f"s{number}",
+        amount=entry.amount,
+        billing=entry.billing,
+        lifecycle_id=entry.lifecycle,
+        approval_code=entry.approval,
+        retrieval_reference=entry.retrieval,
+        acquirer=acquirer,
+        acceptor=acceptor,
+        mcc=mcc,
+    )
+    if entry.action in ONLINE:
+        return ONLINE[entry.action](entry, said)
+    cleared = replace(said, trace="", direction=Direction.ADVICE, response_code="")
+    if entry.action == "refund":
+        given = replace(cleared, kind=MessageKind.PRESENTMENT, acquirer_reference=f"c{number}")
+        return replace(given, credit=True, processing_code="200000")
+    if entry.action in CLEARING:
+        billing = None if entry.action in DISPUTES and not entry.stated else entry.billing
+        reference = f"r{entry.slot}"
+        return replace(
+            cleared,
+            kind=CLEARING[entry.action],
+            acquirer_reference=reference,
+            billing=billing,
+            clearing_part=entry.part,
+        )
+    return _said(entry, cleared, before)
+
+
+def _said(entry: Step, cleared: CardMessage, before: Sequence[CardMessage]) -> CardMessage:
+    """Return what operations say about two messages, or the processor about one that expires."""
+    places = entry.about[:1] if entry.action == "expire" else entry.about
+    about = {before[place % len(before)].message_id for place in places}
+    bare: dict[str, Any] = dict.fromkeys(("lifecycle_id", "approval_code", "retrieval_reference", "dialect"), "")
+    bare |= {"amount": None, "billing": None, "card": None}
+    return replace(cleared, kind=SAID[entry.action], refers_to=tuple(sorted(about)), **bare)
