@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from processor.core.card import CardReference
 from processor.core.message import CardMessage, Direction, MessageKind
 from processor.core.money import Money
+from processor.core.programme import Enrolment
 from processor.store.schema import id_of_day
 from tests.core.strategies import message as plain_message
 from tests.flow.conftest import NOW
@@ -39,6 +40,7 @@ class Step:
     ``currency`` is the merchant's and ``rate`` what one of it is billed as; nothing stands for the card's own currency.
     ``stated`` tells whether a dispute or a partial reversal says what is billed, too; ``part`` is that of a presentment
     in several.
+    ``card`` is the place of the card among those of the account.
     """
 
     action: str
@@ -54,6 +56,7 @@ class Step:
     currency: str
     rate: Fraction
     stated: bool
+    card: int
 
     @property
     def sent(self) -> datetime:
@@ -138,15 +141,40 @@ def step(choose: Callable[[Sequence[Any]], Any], number: Callable[[int, int], in
         currency=choose(["", "", "EUR", "CHF"]),
         rate=choose([Fraction(11, 10), Fraction(113, 100), Fraction(1)]),
         stated=choose([True, False]),
+        card=number(0, 1),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holding:
+    """How the processor comes to know an account's cards.
+
+    ``named_after`` has a card file for each card: after how much of the history, in percent, it names it.
+    An account whose cards enrol by themselves may have one card, which no file names.
+    """
+
+    enrolment: Enrolment
+    named_after: tuple[int, ...]
+
+
+def holding(choose: Callable[[Sequence[Any]], Any], number: Callable[[int, int], int]) -> Holding:
+    """Return how an account's cards become known: by themselves, before all messages, or in the middle of them."""
+    one, other = number(0, 100), number(0, 100)
+    named = [(0, 0), (one,), (one, one), (one, other)]
+    enrolment = choose(list(Enrolment))
+    return Holding(
+        enrolment=enrolment,
+        named_after=choose([(), (), *named] if enrolment is Enrolment.AUTOMATIC else named),
     )
 
 
 @st.composite
-def _steps(draw: st.DrawFn) -> Step:
-    return step(lambda options: draw(st.sampled_from(options)), lambda low, high: draw(st.integers(low, high)))
+def _drawn(draw: st.DrawFn, build: Callable[..., Any]) -> Any:
+    return build(lambda options: draw(st.sampled_from(options)), lambda low, high: draw(st.integers(low, high)))
 
 
-HISTORIES: Final = st.lists(_steps(), min_size=1, max_size=12)
+HISTORIES: Final = st.lists(_drawn(step), min_size=1, max_size=12)
+HOLDINGS: Final = _drawn(holding)
 
 
 def random_history(random: Random) -> list[Step]:
@@ -154,7 +182,12 @@ def random_history(random: Random) -> list[Step]:
     return [step(random.choice, random.randint) for _ in range(random.randint(1, 14))]
 
 
-def messages_of(history: Sequence[Step], card: CardReference) -> list[CardMessage]:
+def random_holding(random: Random) -> Holding:
+    """Return a random way in which the cards become known."""
+    return holding(random.choice, random.randint)
+
+
+def messages_of(history: Sequence[Step], cards: Sequence[CardReference]) -> list[CardMessage]:
     """Return a history's messages; a clearing record that repeats another's identity is left out, as on its way in."""
     found: list[CardMessage] = []
     seen: set[object] = set()
@@ -162,7 +195,7 @@ def messages_of(history: Sequence[Step], card: CardReference) -> list[CardMessag
         about = [other for other in found if other.card]
         if entry.action in SAID and len(about) < 2:
             continue
-        built = _message(entry, number, card, about)
+        built = _message(entry, number, cards, about)
         identity = (built.kind, built.acquirer_reference, built.clearing_part) if built.acquirer_reference else number
         if identity not in seen:
             seen.add(identity)
@@ -170,8 +203,8 @@ def messages_of(history: Sequence[Step], card: CardReference) -> list[CardMessag
     return found
 
 
-def _message(entry: Step, number: int, card: CardReference, before: Sequence[CardMessage]) -> CardMessage:
-    name = blake2b(card.token + bytes([number]), digest_size=13).digest()
+def _message(entry: Step, number: int, cards: Sequence[CardReference], before: Sequence[CardMessage]) -> CardMessage:
+    name = blake2b(cards[0].token + bytes([number]), digest_size=13).digest()
     acquirer, acceptor, mcc = PLACES[entry.place]
     said = replace(
         plain_message(AUTHORIZATION),
@@ -179,7 +212,7 @@ def _message(entry: Step, number: int, card: CardReference, before: Sequence[Car
         content=name + bytes(3),
         bank=BANK,
         dialect="iso87-bcd",
-        card=card,
+        card=cards[entry.card % len(cards)],
         transmitted_at=entry.sent,
         trace=f"s{number}",
         amount=entry.amount,

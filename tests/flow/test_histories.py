@@ -6,7 +6,6 @@ They are shuffled, doubled and cut into batches; some of the batches run in anot
 """
 
 from collections.abc import Iterator
-from itertools import count
 from random import Random
 from typing import Any, Final
 
@@ -16,25 +15,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
 
-from examples.traffic.portfolio import card_number
-from examples.traffic.skyways import product_of
-from processor.core.links import trace_hashes
-from processor.core.message import CardMessage
-from processor.core.outcome import Outcome
-from processor.core.programme import Enrolment
-from processor.flow.submission import Submission
 from processor.store.directory import CardAddress
 from processor.store.purchase_state import decode_purchase
-from processor.wire.stored import message_to_json
 from tests.conftest import Database
-from tests.flow.audit import assert_books_agree
-from tests.flow.conftest import SKYWAYS, Pipeline, apply_skyways, make_pipeline
-from tests.flow.histories import BANK, HISTORIES, Step, messages_of, random_history
+from tests.flow.audit import assert_books_agree, count
+from tests.flow.conftest import DIALECTS, SKYWAYS, Pipeline, apply_skyways, make_pipeline
+from tests.flow.histories import BANK, HISTORIES, HOLDINGS, Holding, Step, messages_of, random_history, random_holding
 from tests.flow.plain_model import Expected, Granted, Terms, expected
+from tests.flow.telling import Teller
 
-SURVIVING: Final = ("lifecycle_id", "approval_code", "retrieval_reference", "trace_number")
-PRODUCT: Final = product_of(BANK, Enrolment.AUTOMATIC)
-NUMBERS: Final = count(1)
+SURVIVING: Final = DIALECTS["iso87-bcd"].links
 
 
 @pytest.fixture(autouse=True)
@@ -57,59 +47,6 @@ def uncapped(database: Database) -> Pipeline:
     document = document.replace("excluded:\n", "purchases:\n  refund_days: 9\n\nexcluded:\n", 1)
     apply_skyways(database, document=document)
     return make_pipeline(database)
-
-
-def submission(pipeline: Pipeline, message: CardMessage, address: CardAddress | None) -> Submission:
-    """Return a message as intake hands it on."""
-    surviving = SURVIVING if message.dialect else ()
-    return Submission(
-        message=message,
-        fields=message_to_json(message),
-        link=pipeline.snapshots.current.links[BANK, "iso87-bcd"],
-        traces=trace_hashes(message, surviving),
-        age_days=0,
-        surviving=surviving,
-        address=None if message.card else address,
-    )
-
-
-def told(messages: list[CardMessage], random: Random) -> list[CardMessage]:
-    """Return the messages in another order, some twice; what is said about a message comes behind it."""
-    shuffled = random.sample(messages, len(messages))
-    doubled = [*shuffled, *random.sample(messages, random.randint(0, len(messages)))]
-    known: set[bytes] = set()
-    waiting, result = doubled, []
-    while waiting:
-        ready = [entry for entry in waiting if known.issuperset(entry.refers_to)]
-        entry = ready[0]
-        waiting.remove(entry)
-        known.add(entry.message_id)
-        result.append(entry)
-    return result
-
-
-def tell(pipelines: list[Pipeline], messages: list[CardMessage], random: Random) -> None:
-    """Hand messages in, cut into batches, each to one of the workers."""
-    rest = list(messages)
-    address: CardAddress | None = None
-    while rest:
-        size = random.randint(1, len(rest))
-        batch, rest = rest[:size], rest[size:]
-        while address is None and not all(entry.card for entry in batch):
-            batch, rest = batch[:-1], [batch[-1], *rest]
-        pipeline = random.choice(pipelines)
-        verdicts = pipeline.decider.decide([submission(pipeline, entry, address) for entry in batch])
-        assert {Outcome.ACCEPTED, Outcome.DUPLICATE} >= {verdict.outcome for verdict in verdicts}
-        address = address or address_of(pipeline, batch[0])
-
-
-def address_of(pipeline: Pipeline, message: CardMessage) -> CardAddress:
-    """Return where a message was decided."""
-    with pipeline.database.service.connect() as connection:
-        row = connection.execute(
-            text("SELECT bucket, account FROM message WHERE id = :id"), {"id": message.message_id}
-        ).one()
-    return CardAddress(bucket=row.bucket, account=bytes(row.account))
 
 
 def ended(pipeline: Pipeline, address: CardAddress) -> Expected:
@@ -137,33 +74,40 @@ def _granted(purchase: Any) -> list[Granted]:
     return [grant for grant in grants if grant[2] or grant[3]]
 
 
-def check(pipelines: list[Pipeline], history: list[Step], random: Random) -> None:
-    """Tell one card's history and compare what the database says with the model."""
-    pipeline = pipelines[0]
-    pan = card_number(PRODUCT, next(NUMBERS))
-    card = pipeline.intake.tokeniser(pipeline.snapshots.current).reference(pan)
-    messages = messages_of(history, card)
+def check(teller: Teller, history: list[Step]) -> None:
+    """Tell an account's history and compare what the database says with the model."""
+    snapshot = teller.pipelines[0].snapshots.current
+    messages = messages_of(history, teller.cards)
     if not any(entry.card for entry in messages):
         return
-    link = pipeline.snapshots.current.links[BANK, "iso87-bcd"]
-    revisions = pipeline.snapshots.current.programmes["skyways"]
-    terms = Terms(revisions=revisions, link=link, product=PRODUCT, surviving=SURVIVING)
-    tell(pipelines, told(messages, random), random)
-    address = address_of(pipeline, next(entry for entry in messages if entry.card))
-    assert expected(messages, terms) == ended(pipeline, address)
+    terms = Terms(
+        revisions=snapshot.programmes["skyways"],
+        link=snapshot.links[BANK, "iso87-bcd"],
+        product=teller.product,
+        surviving=SURVIVING,
+    )
+    teller.tell(messages)
+    (address,) = {teller.address(entry) for entry in messages if entry.card}
+    assert address is not None
+    assert expected(messages, terms) == ended(teller.pipelines[0], address)
 
 
 @settings(max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(history=HISTORIES, seed=st.integers(0, 2**32))
-def test_every_history_ends_as_the_plain_model_says(uncapped: Pipeline, history: list[Step], seed: int) -> None:
+@given(history=HISTORIES, holding=HOLDINGS, seed=st.integers(0, 2**32))
+def test_every_history_ends_as_the_plain_model_says(
+    uncapped: Pipeline, history: list[Step], holding: Holding, seed: int
+) -> None:
     """Shuffled, doubled, cut into batches over two workers: purchases, grants and balances are the model's."""
-    check([uncapped, make_pipeline(uncapped.database)], history, Random(seed))
+    workers = (uncapped, make_pipeline(uncapped.database))
+    check(Teller(pipelines=workers, holding=holding, random=Random(seed)), history)
 
 
 def test_the_books_agree_behind_many_histories(uncapped: Pipeline) -> None:
     """After hundreds of random histories every figure is proved from its rows."""
-    other = make_pipeline(uncapped.database)
+    workers = (uncapped, make_pipeline(uncapped.database))
     random = Random(20261125)
     for _ in range(150):
-        check([uncapped, other], random_history(random), random)
+        teller = Teller(pipelines=workers, holding=random_holding(random), random=random)
+        check(teller, random_history(random))
+    assert 0 == count(uncapped.database, "account", "status = 'joined' AND (pending <> 0 OR available <> 0)")
     assert_books_agree(uncapped)
