@@ -18,8 +18,6 @@ from processor.store.schema import id_of_day
 from tests.core.strategies import message as plain_message
 from tests.flow.conftest import NOW
 
-BANK: Final = "beta"
-BILLED_IN: Final = "USD"
 START: Final = NOW - timedelta(days=20)
 LONGEST_HOURS: Final = 24 * 12
 PLACES: Final = (
@@ -28,6 +26,22 @@ PLACES: Final = (
     ("523456", "BLUEFUEL0001", "5541"),
     ("634567", "MODA-MILANO-01", "5691"),
 )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bank:
+    """A bank of the programme: over which link its host speaks, and what its cards are billed in."""
+
+    id: str
+    dialect: str
+    billed_in: str
+
+
+BANKS: Final = (
+    Bank(id="alpha", dialect="iso87-ascii", billed_in="EUR"),
+    Bank(id="beta", dialect="iso87-bcd", billed_in="USD"),
+)
+"""One whose host tells what it decided, and waits for clearing; one whose host asks first, and is final."""
 AUTHORIZATION, FINANCIAL, REVERSAL = MessageKind.AUTHORIZATION, MessageKind.FINANCIAL, MessageKind.REVERSAL
 
 
@@ -63,24 +77,21 @@ class Step:
         """When the message is sent."""
         return START + timedelta(hours=self.hours)
 
-    @property
-    def amount(self) -> Money:
-        """What the merchant charges."""
-        return Money(amount_minor=self.amount_minor, currency=self.currency or BILLED_IN)
+    def charged(self, billed_in: str) -> Money:
+        """Return what the merchant charges."""
+        return Money(amount_minor=self.amount_minor, currency=self.currency or billed_in)
 
-    @property
-    def billing(self) -> Money | None:
-        """What the card is billed, None where that is the amount itself."""
-        return self.billed(self.amount) if self.currency else None
-
-    def billed(self, amount: Money) -> Money:
-        """Return what an amount is billed as at the step's rate."""
-        return Money(amount_minor=int(amount.amount_minor * self.rate), currency=BILLED_IN)
+    def billed(self, amount: Money, billed_in: str) -> Money | None:
+        """Return what the card is billed for an amount, None where that is the amount itself."""
+        if amount.currency == billed_in:
+            return None
+        return Money(amount_minor=int(amount.amount_minor * self.rate), currency=billed_in)
 
 
 def _in_part(step: Step, said: CardMessage) -> CardMessage:
-    left = replace(step.amount, amount_minor=step.amount_minor // 2)
-    billed = step.billed(left) if step.currency and step.stated else None
+    assert said.amount is not None
+    left = replace(said.amount, amount_minor=step.amount_minor // 2)
+    billed = step.billed(left, said.billing.currency) if said.billing is not None and step.stated else None
     return replace(
         said,
         kind=REVERSAL,
@@ -97,6 +108,9 @@ ONLINE: Final[dict[str, Callable[[Step, CardMessage], CardMessage]]] = {
     "decline": lambda step, said: replace(said, kind=AUTHORIZATION, trace=f"a{step.slot}", response_code="05"),
     "request": lambda step, said: replace(
         said, kind=AUTHORIZATION, trace=f"a{step.slot}", direction=Direction.REQUEST, response_code=""
+    ),
+    "ask to pay": lambda step, said: replace(
+        said, kind=FINANCIAL, trace=f"a{step.slot}", direction=Direction.REQUEST, response_code=""
     ),
     "estimate": lambda step, said: replace(said, kind=AUTHORIZATION, trace=f"a{step.slot}", estimated=True),
     "replace": lambda _step, said: replace(said, kind=AUTHORIZATION, supersedes=True),
@@ -153,6 +167,7 @@ class Holding:
     An account whose cards enrol by themselves may have one card, which no file names.
     """
 
+    bank: Bank
     enrolment: Enrolment
     named_after: tuple[int, ...]
 
@@ -163,6 +178,7 @@ def holding(choose: Callable[[Sequence[Any]], Any], number: Callable[[int, int],
     named = [(0, 0), (one,), (one, one), (one, other)]
     enrolment = choose(list(Enrolment))
     return Holding(
+        bank=choose(BANKS),
         enrolment=enrolment,
         named_after=choose([(), (), *named] if enrolment is Enrolment.AUTOMATIC else named),
     )
@@ -187,7 +203,7 @@ def random_holding(random: Random) -> Holding:
     return holding(random.choice, random.randint)
 
 
-def messages_of(history: Sequence[Step], cards: Sequence[CardReference]) -> list[CardMessage]:
+def messages_of(history: Sequence[Step], bank: Bank, cards: Sequence[CardReference]) -> list[CardMessage]:
     """Return a history's messages; a clearing record that repeats another's identity is left out, as on its way in."""
     found: list[CardMessage] = []
     seen: set[object] = set()
@@ -195,7 +211,7 @@ def messages_of(history: Sequence[Step], cards: Sequence[CardReference]) -> list
         about = [other for other in found if other.card]
         if entry.action in SAID and len(about) < 2:
             continue
-        built = _message(entry, number, cards, about)
+        built = _message(entry, number, bank, cards[entry.card % len(cards)], about)
         identity = (built.kind, built.acquirer_reference, built.clearing_part) if built.acquirer_reference else number
         if identity not in seen:
             seen.add(identity)
@@ -203,20 +219,21 @@ def messages_of(history: Sequence[Step], cards: Sequence[CardReference]) -> list
     return found
 
 
-def _message(entry: Step, number: int, cards: Sequence[CardReference], before: Sequence[CardMessage]) -> CardMessage:
-    name = blake2b(cards[0].token + bytes([number]), digest_size=13).digest()
+def _message(entry: Step, number: int, bank: Bank, card: CardReference, before: Sequence[CardMessage]) -> CardMessage:
+    name = blake2b(card.token + bytes([number]), digest_size=13).digest()
+    amount = entry.charged(bank.billed_in)
     acquirer, acceptor, mcc = PLACES[entry.place]
     said = replace(
         plain_message(AUTHORIZATION),
         message_id=id_of_day(entry.sent.date()) + name,
         content=name + bytes(3),
-        bank=BANK,
-        dialect="iso87-bcd",
-        card=cards[entry.card % len(cards)],
+        bank=bank.id,
+        dialect=bank.dialect,
+        card=card,
         transmitted_at=entry.sent,
         trace=f"s{number}",
-        amount=entry.amount,
-        billing=entry.billing,
+        amount=amount,
+        billing=entry.billed(amount, bank.billed_in),
         lifecycle_id=entry.lifecycle,
         approval_code=entry.approval,
         retrieval_reference=entry.retrieval,
@@ -231,7 +248,7 @@ def _message(entry: Step, number: int, cards: Sequence[CardReference], before: S
         given = replace(cleared, kind=MessageKind.PRESENTMENT, acquirer_reference=f"c{number}")
         return replace(given, credit=True, processing_code="200000")
     if entry.action in CLEARING:
-        billing = None if entry.action in DISPUTES and not entry.stated else entry.billing
+        billing = None if entry.action in DISPUTES and not entry.stated else said.billing
         reference = f"r{entry.slot}"
         return replace(
             cleared,

@@ -6,7 +6,7 @@ It shares no code with what it checks: only messages, money and the programme's 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from fractions import Fraction
 from math import ceil, floor
@@ -14,9 +14,9 @@ from typing import Final
 
 from processor.core.message import CardMessage
 from processor.core.money import Money, Rounding
-from processor.core.programme import AmountBase, Benefit, Link, Programme, Rule
+from processor.core.programme import AmountBase, Benefit, Link, LinkMode, Programme, Rule
 from tests.flow.plain_links import in_order, purchases_among
-from tests.flow.plain_purchase import Bought, Part, Sums, comes_to
+from tests.flow.plain_purchase import ASKED, Bought, Part, Sums, as_if_approved, comes_to, word_of
 
 Granted = tuple[str, str, int, int]
 """Rule, unit, what is entitled, what of it has cleared."""
@@ -42,6 +42,11 @@ class Terms:
     product: str
     surviving: tuple[str, ...]
 
+    @property
+    def unit(self) -> str:
+        """The programme's miles."""
+        return self.revisions[0].unit
+
     def at(self, anchor: CardMessage) -> Programme:
         """Return the revision in force when a purchase happened."""
         return [entry for entry in self.revisions if entry.effective_from <= anchor.transmitted_at][-1]
@@ -58,6 +63,28 @@ class _Purchase:
     placed: list[Part] = field(default_factory=list)
 
 
+def promised(before: Sequence[CardMessage], message: CardMessage, terms: Terms) -> int | None:
+    """Return the miles that a request on an inline link is quoted when it comes behind these messages of its account.
+
+    None for what is no such request, or one that shows that purchases are one, or two: those are granted afresh.
+    """
+    if terms.link.mode is not LinkMode.INLINE or word_of(message, terms.link) != ASKED:
+        return None
+    known = [_purchase(group, terms) for group in purchases_among(before, terms.surviving)]
+    groups = purchases_among([*before, message], terms.surviving)
+    own = next(group for group in groups if message in group)
+    rest = [entry for entry in own if entry != message]
+    if any(
+        group not in [purchase.messages for purchase in known] for group in (*groups, rest) if group not in ([], own)
+    ):
+        return None
+    _place_refunds(known, terms)
+    joined = next((purchase for purchase in known if purchase.messages == rest), None)
+    quoted = replace(joined or _purchase(rest, terms), messages=as_if_approved(own, terms.link))
+    earned = sum(total for _, unit, total, _ in _grants(quoted, terms) if unit == terms.unit)
+    return earned - sum(total for _, unit, total, _ in _grants(joined, terms) if unit == terms.unit)
+
+
 def expected(messages: Sequence[CardMessage], terms: Terms) -> Expected:
     """Return what these messages of one account come to."""
     purchases = [_purchase(group, terms) for group in purchases_among(messages, terms.surviving)]
@@ -65,10 +92,9 @@ def expected(messages: Sequence[CardMessage], terms: Terms) -> Expected:
     found = []
     pending = available = 0
     for purchase in purchases:
-        bought = comes_to(purchase.messages, terms.link, refunded=purchase.refunded, placed=purchase.placed)
-        granted = _granted(bought, terms)
+        granted = _grants(purchase, terms)
         for _, unit, total, cleared in granted:
-            if unit == terms.revisions[0].unit:
+            if unit == terms.unit:
                 pending, available = pending + total - cleared, available + cleared
         found.append((frozenset(entry.message_id for entry in purchase.messages), frozenset(granted)))
     return Expected(purchases=frozenset(found), pending=pending, available=available)
@@ -79,6 +105,12 @@ def _purchase(messages: list[CardMessage], terms: Terms) -> _Purchase:
     sign = -1 if bought.anchor is not None and bought.anchor.credit else 1
     left = {currency: max(0, sign * minor) for currency, minor in sorted(bought.cleared.items())}
     return _Purchase(messages=messages, bought=bought, left=left)
+
+
+def _grants(purchase: _Purchase | None, terms: Terms) -> list[Granted]:
+    if purchase is None:
+        return []
+    return _granted(comes_to(purchase.messages, terms.link, refunded=purchase.refunded, placed=purchase.placed), terms)
 
 
 def _granted(bought: Bought, terms: Terms) -> list[Granted]:

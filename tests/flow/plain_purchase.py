@@ -4,7 +4,8 @@ docs/purchase.md says the rules; everything is looked up in the list of messages
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from fractions import Fraction
 from typing import Final
 
@@ -21,6 +22,8 @@ TAKEN_BACK_BY: Final = {
     MessageKind.SECOND_PRESENTMENT: MessageKind.SECOND_PRESENTMENT_REVERSAL,
     MessageKind.ARBITRATION_CHARGEBACK: MessageKind.ARBITRATION_CHARGEBACK_REVERSAL,
 }
+
+NEVER: Final = datetime.min.replace(tzinfo=UTC)
 
 Sums = dict[str, int]
 """Minor units by currency."""
@@ -67,6 +70,17 @@ def word_of(message: CardMessage, link: Link) -> str:
         return DECLINED
     final = message.kind is MessageKind.FINANCIAL and link.financial is FinancialMeaning.FINAL
     return FINAL if final else APPROVED
+
+
+def as_if_approved(messages: Sequence[CardMessage], link: Link) -> list[CardMessage]:
+    """Return a purchase's messages with approvals in place of the requests that no decision follows."""
+    decided = {e.trace: e.transmitted_at for e in messages if word_of(e, link) not in {"", ASKED}}
+    return [
+        replace(entry, kind=MessageKind.AUTHORIZATION, direction=Direction.RESPONSE, response_code="00")
+        if word_of(entry, link) == ASKED and decided.get(entry.trace, NEVER) < entry.transmitted_at
+        else entry
+        for entry in messages
+    ]
 
 
 def comes_to(

@@ -13,11 +13,11 @@ from processor.core.message import CardMessage
 from processor.core.outcome import Outcome
 from processor.core.programme import Enrolment
 from processor.flow.card_file import CardFileIntake, CardFileRecord
-from processor.flow.submission import Submission
+from processor.flow.submission import Submission, Verdict
 from processor.store.directory import CardAddress, find_cards
 from processor.wire.stored import message_to_json
 from tests.flow.conftest import Pipeline
-from tests.flow.histories import BANK, Holding
+from tests.flow.histories import Holding
 
 SERIALS: Final = count(1)
 
@@ -31,7 +31,7 @@ class CardFile:
 
 @dataclass(slots=True, kw_only=True)
 class Teller:
-    """Tells the history of one account's cards to several workers."""
+    """Tells the history of one account's cards to several workers; ``told`` is what they said to each message."""
 
     pipelines: Sequence[Pipeline]
     holding: Holding
@@ -39,6 +39,7 @@ class Teller:
     pans: tuple[Pan, ...] = ()
     cards: tuple[CardReference, ...] = ()
     card_of: dict[bytes, CardReference] = field(default_factory=dict)
+    told: list[tuple[CardMessage, Verdict]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         tokeniser = self.pipelines[0].intake.tokeniser(self.pipelines[0].snapshots.current)
@@ -48,7 +49,7 @@ class Teller:
     @property
     def product(self) -> str:
         """The card product of all the cards."""
-        return product_of(BANK, self.holding.enrolment)
+        return product_of(self.holding.bank.id, self.holding.enrolment)
 
     def tell(self, messages: Sequence[CardMessage]) -> None:
         """Hand everything in, in another order."""
@@ -106,6 +107,7 @@ class Teller:
         verdicts = pipeline.decider.decide([self._submission(pipeline, entry) for entry in batch])
         waits = {Outcome.PARKED} if self.holding.enrolment is Enrolment.CARD_FILE else set()
         assert {Outcome.ACCEPTED, Outcome.DUPLICATE} | waits >= {verdict.outcome for verdict in verdicts}
+        self.told.extend(zip(batch, verdicts, strict=True))
 
     def _submission(self, pipeline: Pipeline, message: CardMessage) -> Submission:
         """Return a message as intake hands it on."""
@@ -115,7 +117,7 @@ class Teller:
 
     def _hand_in(self, file: CardFile) -> None:
         pipeline = self.random.choice(self.pipelines)
-        taking = CardFileIntake(bank=BANK, full=False, decider=pipeline.decider, intake=pipeline.intake)
+        taking = CardFileIntake(bank=self.holding.bank.id, full=False, decider=pipeline.decider, intake=pipeline.intake)
         taking.take(
             [
                 CardFileRecord(

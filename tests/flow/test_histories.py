@@ -15,16 +15,22 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
 
+from processor.core.message import CardMessage
+from processor.core.outcome import Outcome, Reason
 from processor.store.directory import CardAddress
 from processor.store.purchase_state import decode_purchase
 from tests.conftest import Database
-from tests.flow.audit import assert_books_agree, count
+from tests.flow.audit import assert_books_agree, count, rows
 from tests.flow.conftest import DIALECTS, SKYWAYS, Pipeline, apply_skyways, make_pipeline
-from tests.flow.histories import BANK, HISTORIES, HOLDINGS, Holding, Step, messages_of, random_history, random_holding
-from tests.flow.plain_model import Expected, Granted, Terms, expected
+from tests.flow.histories import HISTORIES, HOLDINGS, Holding, Step, messages_of, random_history, random_holding
+from tests.flow.plain_model import Expected, Granted, Terms, expected, promised
 from tests.flow.telling import Teller
 
-SURVIVING: Final = DIALECTS["iso87-bcd"].links
+BOOKED_BY_QUOTES: Final = (
+    "SELECT count(*) FROM award a JOIN decision d ON (d.bucket, d.account, d.message_id)"
+    " = (a.bucket, a.account, a.message_id) JOIN account c ON (c.bucket, c.id) = (a.bucket, a.account)"
+    " WHERE d.reason = :quoted AND c.status <> 'joined'"
+)
 
 
 @pytest.fixture(autouse=True)
@@ -76,20 +82,34 @@ def _granted(purchase: Any) -> list[Granted]:
 
 def check(teller: Teller, history: list[Step]) -> None:
     """Tell an account's history and compare what the database says with the model."""
-    snapshot = teller.pipelines[0].snapshots.current
-    messages = messages_of(history, teller.cards)
+    snapshot, bank = teller.pipelines[0].snapshots.current, teller.holding.bank
+    messages = messages_of(history, bank, teller.cards)
     if not any(entry.card for entry in messages):
         return
     terms = Terms(
         revisions=snapshot.programmes["skyways"],
-        link=snapshot.links[BANK, "iso87-bcd"],
+        link=snapshot.links[bank.id, bank.dialect],
         product=teller.product,
-        surviving=SURVIVING,
+        surviving=DIALECTS[bank.dialect].links,
     )
     teller.tell(messages)
+    if not any(teller.holding.named_after):
+        check_quotes(teller, terms)
     (address,) = {teller.address(entry) for entry in messages if entry.card}
     assert address is not None
     assert expected(messages, terms) == ended(teller.pipelines[0], address)
+
+
+def check_quotes(teller: Teller, terms: Terms) -> None:
+    """Compare what each request was promised with the model of what had arrived before it."""
+    before: list[CardMessage] = []
+    for message, verdict in teller.told:
+        if verdict.outcome is Outcome.DUPLICATE:
+            continue
+        said = [change for change in verdict.detail.get("changes", ()) if change[1] == terms.unit]
+        quoted = sum(pending + available for _, _, pending, available, *_ in said)
+        assert promised(before, message, terms) == (quoted if verdict.reason is Reason.QUOTED else None)
+        before.append(message)
 
 
 @settings(max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -110,4 +130,5 @@ def test_the_books_agree_behind_many_histories(uncapped: Pipeline) -> None:
         teller = Teller(pipelines=workers, holding=random_holding(random), random=random)
         check(teller, random_history(random))
     assert 0 == count(uncapped.database, "account", "status = 'joined' AND (pending <> 0 OR available <> 0)")
+    assert [(0,)] == rows(uncapped.database, BOOKED_BY_QUOTES, quoted=Reason.QUOTED)
     assert_books_agree(uncapped)
