@@ -125,7 +125,7 @@ def _granted(bought: Bought, terms: Terms) -> list[Granted]:
     partner = _partner(bought.anchor, programme)
     granted: list[Granted] = []
     for rule in programme.rules:
-        if (not rule.partners or partner in rule.partners) and (not rule.products or terms.product in rule.products):
+        if (not rule.when.partners or partner in rule.when.partners) and (not rule.when.products or terms.product in rule.when.products):
             granted += _given(rule, bought, programme)
     return granted
 
