@@ -1,7 +1,7 @@
 """A running pipeline without a network: the example programme applied, and a decider on a real database."""
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
@@ -42,13 +42,13 @@ DIALECTS = shipped_dialects()
 
 @dataclass(slots=True, kw_only=True)
 class Pipeline:
-    """The parts of a worker, and a clock a test can set."""
+    """The parts of a worker, and a clock a test can set; they are left out where a failure prints it."""
 
-    database: Database
-    snapshots: Snapshots
-    intake: Intake
-    decider: BatchDecider
-    worker: Worker
+    database: Database = field(repr=False)
+    snapshots: Snapshots = field(repr=False)
+    intake: Intake = field(repr=False)
+    decider: BatchDecider = field(repr=False)
+    worker: Worker = field(repr=False)
     now: datetime = NOW
 
     def clock(self) -> datetime:

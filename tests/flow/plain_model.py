@@ -37,7 +37,7 @@ class Expected:
 class Terms:
     """What the messages are read by: the programme's revisions, the link, the card product, what survives."""
 
-    revisions: Sequence[Programme]
+    revisions: Sequence[Programme] = field(repr=False)
     link: Link
     product: str
     surviving: tuple[str, ...]
@@ -118,16 +118,20 @@ def _granted(bought: Bought, terms: Terms) -> list[Granted]:
     if bought.anchor is None or not any((*bought.awaited.values(), *bought.cleared.values())):
         return []
     programme = terms.at(bought.anchor)
-    if bought.anchor.mcc in programme.excluded_mccs:
-        return []
-    if bought.anchor.processing_code[:2] in programme.excluded_processing_codes:
+    if _is_excluded(bought.anchor, programme):
         return []
     partner = _partner(bought.anchor, programme)
     granted: list[Granted] = []
     for rule in programme.rules:
-        if (not rule.when.partners or partner in rule.when.partners) and (not rule.when.products or terms.product in rule.when.products):
+        at_partner = not rule.when.partners or partner in rule.when.partners
+        if at_partner and (not rule.when.products or terms.product in rule.when.products):
             granted += _given(rule, bought, programme)
     return granted
+
+
+def _is_excluded(anchor: CardMessage, programme: Programme) -> bool:
+    code = anchor.processing_code[:2]
+    return anchor.mcc in programme.excluded_mccs or code in programme.excluded_processing_codes
 
 
 def _given(rule: Rule, bought: Bought, programme: Programme) -> list[Granted]:
@@ -171,9 +175,16 @@ def _partner(anchor: CardMessage, programme: Programme) -> str | None:
 
 
 def _place_refunds(purchases: Sequence[_Purchase], terms: Terms) -> None:
-    """Let refunds without a purchase, the first one first, count against the newest purchases at their brand."""
-    by_anchor = {entry.bought.anchor.message_id: entry for entry in purchases if entry.bought.anchor is not None}
-    anchors = in_order([entry.bought.anchor for entry in purchases if entry.bought.anchor is not None])
+    """Let refunds without a purchase, the first one first, count against the newest purchases at their brand.
+
+    What the programme excludes takes no part in it.
+    """
+    by_anchor = {
+        entry.bought.anchor.message_id: entry
+        for entry in purchases
+        if entry.bought.anchor is not None and not _is_excluded(entry.bought.anchor, terms.at(entry.bought.anchor))
+    }
+    anchors = in_order([entry.bought.anchor for entry in by_anchor.values() if entry.bought.anchor is not None])
     for place, refund in enumerate(anchors):
         days = terms.at(refund).refund_days
         if not refund.credit or days is None:

@@ -3,7 +3,7 @@
 docs/purchase.md says the rules; everything is looked up in the list of messages again and again.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from fractions import Fraction
@@ -53,11 +53,11 @@ class Bought:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Counted:
-    """A message that counts, with what is left of it."""
+    """A message that counts, with what is left of it; ``billing`` is None where it does not say what is billed."""
 
     message: CardMessage
     amount: Money
-    billing: Money
+    billing: Money | None
 
 
 def word_of(message: CardMessage, link: Link) -> str:
@@ -91,8 +91,8 @@ def comes_to(
     ``refunded`` are parts of other purchases' refunds that count here, ``placed`` parts of this one's that count there.
     """
     bought = _Purchase(messages, link)
-    awaited, cleared = bought.sums(lambda entry: entry.amount, [part.amount for part in refunded], placed)
-    billed = bought.sums(lambda entry: entry.billing, [part.billing for part in refunded], placed, billed=True)
+    awaited, cleared = bought.sums(refunded, placed, billed=False)
+    billed = bought.sums(refunded, placed, billed=True)
     return Bought(
         anchor=bought.anchor(),
         awaited=awaited,
@@ -109,8 +109,9 @@ class _Purchase:
         self.messages = messages
         self.words = {entry.message_id: word_of(entry, link) for entry in messages}
         self.said = self._said()
-        self.records = [entry for entry in messages if entry.kind in TAKEN_BACK_BY and not self._withdrawn(entry)]
-        presentments = [entry for entry in self.records if entry.kind is MessageKind.PRESENTMENT]
+        recorded = [entry for entry in messages if entry.kind in TAKEN_BACK_BY and not self._withdrawn(entry)]
+        self.records = [entry for entry in recorded if self._clears(entry) or not self._void(entry, recorded)]
+        presentments = [entry for entry in self.records if self._clears(entry)]
         self.presented = [self._whole(entry) for entry in presentments if not entry.credit]
         self.credited = [self._whole(entry) for entry in presentments if entry.credit] or self._credited()
 
@@ -122,21 +123,18 @@ class _Purchase:
         credits_last.sort(key=lambda entry: entry.credit)
         return credits_last[0] if credits_last else None
 
-    def sums(
-        self,
-        money: Callable[[_Counted], Money],
-        refunded: Iterable[Money],
-        placed: Iterable[Part],
-        *,
-        billed: bool = False,
-    ) -> tuple[Sums, Sums]:
+    def sums(self, refunded: Iterable[Part], placed: Iterable[Part], *, billed: bool) -> tuple[Sums, Sums]:
         """Return what is awaited and what has cleared, in one of the two views."""
         final = [entry for entry in self._authorizations() if self.words[entry.message.message_id] == FINAL]
-        held = _add(map(money, final if any(entry.amount.amount_minor for entry in final) else self._promised()))
-        posted = _add(map(money, self.presented or final))
-        given = _add([*map(money, self.credited), *refunded])
-        elsewhere = _add(part.billing if billed else part.amount for part in placed)
-        disputes = [_add(map(money, self._disputes(stage, billed=billed))) for stage in STAGES]
+        counts = self.presented or final
+
+        def add(entries: Iterable[_Counted], parts: Iterable[Part] = ()) -> Sums:
+            amounts = [self._billed(entry, counts) if billed else entry.amount for entry in entries]
+            return _add([*amounts, *(part.billing if billed else part.amount for part in parts)])
+
+        held = add(final if any(entry.amount.amount_minor for entry in final) else self._promised())
+        posted, given, elsewhere = add(counts), add(self.credited, refunded), add((), placed)
+        disputes = [add(self._disputes(stage)) for stage in STAGES]
         awaited, cleared = {}, {}
         for currency in set().union(held, posted, given, elsewhere, *disputes):
             has = posted.get(currency, 0)
@@ -151,12 +149,20 @@ class _Purchase:
         return message.kind is MessageKind.PRESENTMENT
 
     def _withdrawn(self, record: CardMessage) -> bool:
-        """Tell whether a clearing record's own reversal is there: of the same reference and part."""
-        return any(
-            (entry.kind, entry.acquirer_reference, entry.clearing_part)
-            == (TAKEN_BACK_BY[record.kind], record.acquirer_reference, record.clearing_part)
-            for entry in self.messages
-        )
+        """Tell whether a clearing record was taken back: by a reversal of the same direction, reference and part.
+
+        Without a reference a reversal takes back one record of the same amount, and the last ones go first.
+        """
+        reversals = [e for e in self.messages if e.kind is TAKEN_BACK_BY[record.kind] and _alike(e, record)]
+        if record.acquirer_reference:
+            return bool(reversals)
+        same = [e.message_id for e in self.messages if e.kind is record.kind and _alike(e, record)]
+        return same[::-1].index(record.message_id) < len(reversals)
+
+    def _void(self, dispute: CardMessage, recorded: Sequence[CardMessage]) -> bool:
+        """Tell whether every presentment that a dispute names has come and was taken back."""
+        named = [e for e in self.messages if self._clears(e) and e.acquirer_reference == dispute.acquirer_reference]
+        return bool(named) and not any(entry in recorded for entry in named)
 
     def _closed(self) -> bool:
         """Tell whether the clearing is whole: a record that stands alone, or every part."""
@@ -182,8 +188,11 @@ class _Purchase:
                 said[entry.trace] = word, entry
         return said
 
-    def _reversal_of(self, trace: str) -> CardMessage | None:
-        """Return the last reversal of a trace: one that names it, or that operations linked to its message."""
+    def _reversals_of(self, trace: str) -> list[CardMessage]:
+        """Return the reversals of a trace: those that name it, or that operations linked to its message.
+
+        A reversal's request and its answer are one, and the last that says what remains speaks for both.
+        """
         named = [entry for entry in self.messages if entry.kind is MessageKind.REVERSAL]
         found = [entry for entry in named if (entry.original_trace or entry.trace) == trace]
         rulings = {frozenset(entry.refers_to): entry for entry in self.messages if entry.kind.name.startswith("LINK")}
@@ -198,17 +207,17 @@ class _Purchase:
             if decided and trace in self.said:
                 lone = [entry for entry in named if entry.message_id in pair]
                 found += [entry for entry in lone if (entry.original_trace or entry.trace) not in self.said]
-        return found[-1] if found else None
+        found.sort(key=lambda entry: entry.replacement is not None)
+        return list({entry.trace or entry.message_id: entry for entry in found}.values())
 
     def _left(self, message: CardMessage, traces: Iterable[str]) -> _Counted:
         """Return what the reversals of some traces leave of a message."""
         whole = self._whole(message)
         amount, billing = whole.amount, whole.billing
         for trace in traces:
-            reversal = self._reversal_of(trace)
-            if reversal is not None:
+            for reversal in self._reversals_of(trace):
                 amount = _at_most(reversal.replacement, amount)
-                billing = _at_most(_billing_left(whole, reversal), billing)
+                billing = billing and _at_most(_billing_left(whole, reversal), billing)
         return _Counted(message=message, amount=amount, billing=billing)
 
     def _chain(self, message: CardMessage) -> list[str]:
@@ -237,7 +246,7 @@ class _Purchase:
                 if (word, entry) != self.said.get(entry.trace):
                     continue
                 *completions, first = self._chain(entry)
-                reversed_ = any(self._reversal_of(trace) for trace in completions)
+                reversed_ = any(self._reversals_of(trace) for trace in completions)
                 if reversed_ and self._left(entry, completions).amount.amount_minor == 0:
                     continue
                 latest[first] = self._left(entry, [*completions, first])
@@ -255,25 +264,45 @@ class _Purchase:
         return [entry for entry in ordered if not entry.message.estimated]
 
     def _credited(self) -> list[_Counted]:
-        """Return the final messages that pay the holder, the last of each trace, which count until a record comes."""
-        last = {e.trace: e for e in self.messages if e.credit and self.words[e.message_id] == FINAL}
-        return [self._left(entry, [trace]) for trace, entry in last.items()]
+        """Return the messages that pay the holder where the last word is final; they count until a record comes."""
+        last = {e.trace: e for e in self.messages if e.credit and self.words[e.message_id] in {FINAL, DECLINED}}
+        final = [entry for entry in last.values() if self.words[entry.message_id] == FINAL]
+        return [self._left(entry, [entry.trace]) for entry in final]
 
-    def _disputes(self, stage: MessageKind, *, billed: bool) -> list[_Counted]:
-        """Return the disputes of one stage; what is billed, where they do not say it, is a part of a presentment's."""
-        found = [self._whole(entry) for entry in self.records if entry.kind is stage]
-        return [self._disputed(entry) for entry in found] if billed else found
+    def _disputes(self, stage: MessageKind) -> list[_Counted]:
+        return [self._whole(entry) for entry in self.records if entry.kind is stage]
 
-    def _disputed(self, dispute: _Counted) -> _Counted:
-        of = [entry for entry in self.presented if entry.amount.currency == dispute.amount.currency]
-        if dispute.message.billing is not None or not of or not of[0].amount.amount_minor:
-            return dispute
-        billing = _share(of[0].billing, dispute.amount.amount_minor, of[0].amount.amount_minor)
-        return _Counted(message=dispute.message, amount=dispute.amount, billing=billing)
+    def _billed(self, entry: _Counted, presented: Sequence[_Counted]) -> Money:
+        """Return what was billed; a refund or a dispute that does not say it has its part of its own presentment's.
+
+        Its own is the first of the same reference and part, else of the same reference, else of the same part, else
+        the first; without presentments, so with what was final.
+        """
+        of = [other for other in presented if other.amount.currency == entry.amount.currency]
+        if entry.billing is not None or not of:
+            return entry.billing or entry.amount
+        of.sort(key=lambda other: other.message.clearing_part != entry.message.clearing_part)
+        of.sort(key=lambda other: other.message.acquirer_reference != entry.message.acquirer_reference)
+        own = of[0]
+        if own.billing is None or not own.amount.amount_minor:
+            return entry.amount
+        return _share(own.billing, entry.amount.amount_minor, own.amount.amount_minor)
 
     def _whole(self, message: CardMessage) -> _Counted:
+        """Return a message with nothing taken off; refunds and disputes may leave open what is billed."""
         assert message.amount is not None
-        return _Counted(message=message, amount=message.amount, billing=message.billing or message.amount)
+        may_be_silent = message.credit or message.kind in STAGES
+        billing = message.billing or (None if may_be_silent else message.amount)
+        return _Counted(message=message, amount=message.amount, billing=billing)
+
+
+def _alike(one: CardMessage, other: CardMessage) -> bool:
+    """Tell whether two clearing records are about one thing; without a reference their amount tells."""
+    if (one.credit, one.clearing_part) != (other.credit, other.clearing_part):
+        return False
+    if one.acquirer_reference or other.acquirer_reference:
+        return one.acquirer_reference == other.acquirer_reference
+    return one.amount == other.amount
 
 
 def _billing_left(whole: _Counted, reversal: CardMessage) -> Money | None:
@@ -282,10 +311,10 @@ def _billing_left(whole: _Counted, reversal: CardMessage) -> Money | None:
     if left is None:
         return None
     stated = reversal.replacement_billing
-    own = reversal.billing or reversal.amount
+    own = reversal.billing or (None if reversal.credit else reversal.amount)
     if stated is None and own is not None and reversal.amount is not None and reversal.amount.amount_minor:
         stated = _share(own, left.amount_minor, reversal.amount.amount_minor)
-    if stated is not None and stated.currency == whole.billing.currency:
+    if whole.billing is None or (stated is not None and stated.currency == whole.billing.currency):
         return stated
     if left.currency != whole.amount.currency or not whole.amount.amount_minor:
         return None

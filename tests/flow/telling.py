@@ -33,7 +33,7 @@ class CardFile:
 class Teller:
     """Tells the history of one account's cards to several workers; ``told`` is what they said to each message."""
 
-    pipelines: Sequence[Pipeline]
+    pipelines: Sequence[Pipeline] = field(repr=False)
     holding: Holding
     random: Random
     pans: tuple[Pan, ...] = ()
