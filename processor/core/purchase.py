@@ -4,7 +4,7 @@ The fold is a pure function of the set of events: they are ordered by transmissi
 so any order of arrival gives the same amounts.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -61,6 +61,8 @@ class Folded:
 
 _ANCHORS: Final = frozenset({Effect.AUTHORIZED, Effect.FINAL, Effect.CLEARED, Effect.REQUESTED, Effect.DECLINED})
 
+_EARNS: Final = frozenset({Effect.AUTHORIZED, Effect.FINAL, Effect.CLEARED})
+
 
 def fold(
     events: Sequence[Event],
@@ -75,9 +77,6 @@ def fold(
     booking never does.
     ``refunded`` are parts of other purchases' refunds that count here, ``placed`` the parts of this one's refunds that
     count elsewhere.
-    The anchor is the first purchase event rather than the first refund, so that a refund that overtakes its purchase
-    does not change where it happened, an authorization rather than a clearing record, whose time is local, and what was
-    decided rather than what was asked.
     """
     if len(events) == 1 and not (refunded or placed or as_if_approved):
         alone = _fold_alone(events[0])
@@ -92,8 +91,7 @@ def _fold_all(
     ordered = sorted(events, key=_order)
     if as_if_approved:
         ordered = _approved(ordered)
-    anchors = [event for event in ordered if event.effect in _ANCHORS]
-    anchor = min(anchors, key=_less_telling, default=None)
+    anchor = anchor_of(ordered)
     standing = standing_of(ordered)
     totals = _totals(standing, refunded, placed)
     transaction = billing = _amounts(totals, closed=standing.closed)
@@ -106,6 +104,27 @@ def _fold_all(
         billing=billing,
         state=_state(anchor, ordered, standing, totals, is_open=is_open),
     )
+
+
+def anchor_of(ordered: Iterable[Event]) -> Event | None:
+    """Return the event that says where and when a purchase happened; the events come in their order.
+
+    It is the first purchase event rather than the first refund, so that a refund that overtakes its purchase does not
+    change where it happened, an authorization rather than a clearing record, whose time is local, and what was decided
+    rather than what was asked.
+    """
+    return min((event for event in ordered if event.effect in _ANCHORS), key=_less_telling, default=None)
+
+
+def moves_anchor(events: Iterable[Event], event: Event) -> bool:
+    """Tell whether a new event says anew where and when a purchase happened of which something was approved or cleared.
+
+    What the purchase earned depends on it, so it must then be granted afresh.
+    """
+    before = sorted(events, key=_order)
+    if not any(known.effect in _EARNS for known in before):
+        return False
+    return anchor_of(sorted((*before, event), key=_order)) is event
 
 
 _OPEN_ALONE: Final = Effect.AUTHORIZED

@@ -24,6 +24,7 @@ from processor.core.grant import CounterKey
 from processor.core.message import CardMessage, Direction, MessageKind
 from processor.core.posting import MEMBER_AVAILABLE, PROGRAMME_ADJUSTED, Template, move
 from processor.core.programme import LinkMode
+from processor.core.purchase import moves_anchor
 from processor.core.refund_match import place_refunds
 from processor.flow.booking import Booking
 from processor.flow.snapshot import Snapshot
@@ -75,14 +76,15 @@ class PurchaseWork:
     def decide(self, submission: Submission, account: AccountRow) -> Decision | None:
         """Find the message's family, decide what it changes there, and bring the working state up to date.
 
-        A request that merges or parts purchases is no quote: what they were granted must be granted afresh.
+        A request that merges or parts purchases, or says anew where one happened that earned, is no quote: what they
+        were granted must be granted afresh.
         None, with nothing changed, where no programme was in force.
         """
         keys: list[TraceKey] = [(account.bucket, account.id, trace) for trace in submission.traces]
         family = self._family(account, submission.message, keys)
         event = event_of(submission.message, submission.link, account.product or "", submission.surviving)
         regrouped = regroup(family, event, _purchase_id(submission, account))
-        quote = regrouped.is_plain and is_asked(submission)
+        quote = regrouped.is_plain and is_asked(submission) and not moves_anchor(regrouped.own.events, event)
         used = self.counters.setdefault((account.bucket, account.id), {})
         own = {regrouped.own.id, *(purchase.id for purchase in family)}
         terms = self._terms(account, own, dict(used))

@@ -1,7 +1,7 @@
 """Inline links: a request is answered with an estimate that books nothing and holds capped headroom for a while."""
 
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
@@ -213,4 +213,18 @@ def test_a_late_request_that_joins_purchases_takes_nothing_away(database: Databa
 
     found = rows(database, "SELECT pending FROM account")
     assert [(30,)] * len(CARDS) == found
+    assert_books_agree(pipeline)
+
+
+def test_a_late_request_that_says_where_a_purchase_happened_is_booked(pipeline: Pipeline) -> None:
+    """A refund came before the request that it belongs to: it is of the request's brand, whichever arrives first."""
+    life: dict[str, Any] = {"lifecycle_id": "LIFE000000000001"}
+    grocer: dict[str, Any] = {"acquirer": "412345", "acceptor": "FRESHMART000101"}
+    for card, reverse in ((CARDS[0], False), (CARDS[1], True)):
+        request = beta("0100", 1, pan=card, **life)
+        refund = beta("0220", 2, pan=card, processing_code="200000", response_code="00", **life, **grocer)
+        for sent in (refund, request) if reverse else (request, refund):
+            pipeline.send(sent)
+
+    assert [(0, -75), (0, -75)] == rows(pipeline.database, "SELECT pending, available FROM account")
     assert_books_agree(pipeline)
