@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from fractions import Fraction
 from hashlib import blake2b
 from random import Random
@@ -55,6 +55,7 @@ class Step:
     ``stated`` tells whether a dispute or a partial reversal says what is billed, too; ``part`` is that of a presentment
     in several.
     ``card`` is the place of the card among those of the account.
+    ``days_behind`` is how far the card acceptor's date lies behind, None where the message does not say it.
     """
 
     action: str
@@ -71,11 +72,17 @@ class Step:
     rate: Fraction
     stated: bool
     card: int
+    days_behind: int | None
 
     @property
     def sent(self) -> datetime:
         """When the message is sent."""
         return START + timedelta(hours=self.hours)
+
+    @property
+    def local_date(self) -> date | None:
+        """The date at the card acceptor."""
+        return None if self.days_behind is None else self.sent.date() - timedelta(days=self.days_behind)
 
     def charged(self, billed_in: str) -> Money:
         """Return what the merchant charges."""
@@ -156,6 +163,7 @@ def step(choose: Callable[[Sequence[Any]], Any], number: Callable[[int, int], in
         rate=choose([Fraction(11, 10), Fraction(113, 100), Fraction(1)]),
         stated=choose([True, False]),
         card=number(0, 1),
+        days_behind=choose([None, 0, 1]),
     )
 
 
@@ -231,6 +239,7 @@ def _message(entry: Step, number: int, bank: Bank, card: CardReference, before: 
         dialect=bank.dialect,
         card=card,
         transmitted_at=entry.sent,
+        local_date=entry.local_date,
         trace=f"s{number}",
         amount=amount,
         billing=entry.billed(amount, bank.billed_in),

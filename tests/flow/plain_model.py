@@ -1,7 +1,7 @@
 """A plain model of an account: all its messages at once, in one thread, without a database.
 
 It says what must be so in the end, whatever order the messages came in: which of them are one purchase, what each
-purchase is granted where no cap binds, and what the account holds.
+purchase is granted where no cap over several purchases binds, and what the account holds.
 It shares no code with what it checks: only messages, money and the programme's terms as values.
 """
 
@@ -14,12 +14,12 @@ from typing import Final
 
 from processor.core.message import CardMessage
 from processor.core.money import Money, Rounding
-from processor.core.programme import AmountBase, Benefit, Link, LinkMode, Programme, Rule
+from processor.core.programme import AmountBase, Benefit, CapPeriod, Link, LinkMode, Programme, Rule
 from tests.flow.plain_links import in_order, purchases_among
-from tests.flow.plain_purchase import ASKED, Bought, Part, Sums, as_if_approved, comes_to, word_of
+from tests.flow.plain_purchase import ASKED, Bought, Part, Sums, as_if_approved, comes_to, may_earn, word_of
 
-Granted = tuple[str, str, int, int]
-"""Rule, unit, what is entitled, what of it has cleared."""
+Granted = tuple[str, str, int, int, int]
+"""Rule, unit, what is entitled, what of it is granted, what of that has cleared."""
 
 HALF: Final = Fraction(1, 2)
 
@@ -31,6 +31,13 @@ class Expected:
     purchases: frozenset[tuple[frozenset[bytes], frozenset[Granted]]]
     pending: int
     available: int
+
+    @property
+    def entitled(self) -> frozenset[tuple[frozenset[bytes], frozenset[tuple[str, str, int]]]]:
+        """What the purchases are entitled to, whatever caps leave of it."""
+        return frozenset(
+            (ids, frozenset(entry[:3] for entry in granted if entry[2])) for ids, granted in self.purchases
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +73,8 @@ class _Purchase:
 def promised(before: Sequence[CardMessage], message: CardMessage, terms: Terms) -> int | None:
     """Return the miles that a request on an inline link is quoted when it comes behind these messages of its account.
 
-    None for what is no such request, or one that shows that purchases are one, or two: those are granted afresh.
+    None for what is no such request, for one that shows that purchases are one, or two, and for one that says anew
+    where a purchase happened that earned: those are granted afresh.
     """
     if terms.link.mode is not LinkMode.INLINE or word_of(message, terms.link) != ASKED:
         return None
@@ -78,11 +86,13 @@ def promised(before: Sequence[CardMessage], message: CardMessage, terms: Terms) 
         group not in [purchase.messages for purchase in known] for group in (*groups, rest) if group not in ([], own)
     ):
         return None
+    if comes_to(own, terms.link).anchor == message and any(may_earn(entry, terms.link) for entry in rest):
+        return None
     _place_refunds(known, terms)
     joined = next((purchase for purchase in known if purchase.messages == rest), None)
     quoted = replace(joined or _purchase(rest, terms), messages=as_if_approved(own, terms.link))
-    earned = sum(total for _, unit, total, _ in _grants(quoted, terms) if unit == terms.unit)
-    return earned - sum(total for _, unit, total, _ in _grants(joined, terms) if unit == terms.unit)
+    earned = sum(total for _, unit, _, total, _ in _grants(quoted, terms) if unit == terms.unit)
+    return earned - sum(total for _, unit, _, total, _ in _grants(joined, terms) if unit == terms.unit)
 
 
 def expected(messages: Sequence[CardMessage], terms: Terms) -> Expected:
@@ -93,7 +103,7 @@ def expected(messages: Sequence[CardMessage], terms: Terms) -> Expected:
     pending = available = 0
     for purchase in purchases:
         granted = _grants(purchase, terms)
-        for _, unit, total, cleared in granted:
+        for _, unit, _, total, cleared in granted:
             if unit == terms.unit:
                 pending, available = pending + total - cleared, available + cleared
         found.append((frozenset(entry.message_id for entry in purchase.messages), frozenset(granted)))
@@ -150,8 +160,18 @@ def _given(rule: Rule, bought: Bought, programme: Programme) -> list[Granted]:
         whole = rounded((awaited[currency] + cleared[currency]) * each, rule.rounding)
         totals[unit] = totals.get(unit, 0) + whole
         earned[unit] = earned.get(unit, 0) + rounded(cleared[currency] * each, rule.rounding)
-    granted = [(rule.id, unit, total, min(total, earned[unit])) for unit, total in totals.items()]
-    return [entry for entry in granted if entry[2] or entry[3]]
+    most = {unit: min([total, *_limits(rule, unit, programme)]) for unit, total in totals.items()}
+    granted = [(rule.id, unit, total, most[unit], min(most[unit], earned[unit])) for unit, total in totals.items()]
+    return [entry for entry in granted if entry[2] or entry[4]]
+
+
+def _limits(rule: Rule, unit: str, programme: Programme) -> list[int]:
+    """Return the limits of caps that count one purchase and this rule alone; those over more depend on the order."""
+    return [
+        cap.limit
+        for cap in programme.caps
+        if cap.period is CapPeriod.PURCHASE and cap.rules == {rule.id} and cap.currency in {None, unit}
+    ]
 
 
 def rounded(exact: Fraction, how: Rounding) -> int:

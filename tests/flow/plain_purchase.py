@@ -72,6 +72,11 @@ def word_of(message: CardMessage, link: Link) -> str:
     return FINAL if final else APPROVED
 
 
+def may_earn(message: CardMessage, link: Link) -> bool:
+    """Tell whether a message alone can make a purchase earn, or take miles back."""
+    return word_of(message, link) in {APPROVED, FINAL} or message.kind is MessageKind.PRESENTMENT
+
+
 def as_if_approved(messages: Sequence[CardMessage], link: Link) -> list[CardMessage]:
     """Return a purchase's messages with approvals in place of the requests that no decision follows."""
     decided = {e.trace: e.transmitted_at for e in messages if word_of(e, link) not in {"", ASKED}}
