@@ -235,7 +235,11 @@ def _place(refund: _Purchase, purchase: _Purchase) -> None:
 
 
 def _part(purchase: _Purchase, currency: str, minor: int) -> Part:
-    """Return a part of what cleared; the billing amounts of all parts together are those of the whole."""
+    """Return a part of what cleared; the billing amounts of all parts together are those of the whole.
+
+    Where several currencies were charged, each is measured against all that was billed: this is as the processor does
+    it and takes too much back, so the model does not judge it.
+    """
     whole = abs(purchase.bought.cleared[currency])
     billed = [(unit, abs(cleared)) for unit, cleared in sorted(purchase.bought.billed_cleared.items()) if cleared]
     unit, of = billed[0] if billed else (currency, whole)
