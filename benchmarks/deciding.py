@@ -23,24 +23,9 @@ from processor.core.event import Event, event_of
 from processor.core.grant import Grant, regrant
 from processor.core.message import CardMessage
 from processor.core.money import Rounding
-from processor.core.programme import (
-    AmountBase,
-    Benefit,
-    Best,
-    Cap,
-    CapPeriod,
-    FinancialMeaning,
-    Funder,
-    Link,
-    LinkMode,
-    Merchant,
-    Multiplication,
-    Partner,
-    Programme,
-    Ratio,
-    Rule,
-)
+from processor.core.programme import Cap, CapPeriod, FinancialMeaning, Link, LinkMode, Merchant, Partner, Programme
 from processor.core.purchase import fold
+from processor.core.rule import AmountBase, Benefit, Best, Funder, Multiplication, Ratio, Rule
 from processor.wire.card_message import to_card_message
 from processor.wire.decode import decode
 from processor.wire.dialect import Dialect

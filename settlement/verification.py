@@ -18,7 +18,8 @@ from processor.core.event import Event
 from processor.core.grant import CounterKey, caps_on, period_of
 from processor.core.links import purchases_in
 from processor.core.posting import REVERSE_OF, ChargeKey, Template, party_of
-from processor.core.programme import Benefit, Programme
+from processor.core.programme import Programme
+from processor.core.rule import Benefit
 from processor.store import settlement as settlement_store
 from processor.store import verification as store
 from processor.store.card_side import LONGEST_WAY

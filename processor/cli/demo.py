@@ -33,7 +33,8 @@ from processor.cli.programme_verbs import apply_document, compile_document
 from processor.cli.settlement_verbs import close_business_date, show_files
 from processor.cli.submission import Tally, submit_messages
 from processor.core.business_calendar import business_date
-from processor.core.programme import Benefit, Programme
+from processor.core.programme import Programme
+from processor.core.rule import Benefit
 from processor.store.award_totals import AwardTotal, sum_awards
 from processor.v1.ledger_pb2 import LedgerAccount, ListLedgerAccountsRequest
 from processor.v1.ledger_pb2_grpc import LedgerServiceStub

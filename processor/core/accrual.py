@@ -15,8 +15,9 @@ from processor.core.lifecycle import PurchaseState
 from processor.core.merchant_match import match_merchant
 from processor.core.money import divide
 from processor.core.outcome import Reason
-from processor.core.programme import Benefit, Partner, Programme, Rule
+from processor.core.programme import Partner, Programme
 from processor.core.purchase import Amounts, Folded
+from processor.core.rule import Benefit, Rule
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

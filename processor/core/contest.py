@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from processor.core.money import divide
-from processor.core.programme import Best, Plan, Programme, Ratio, Rule, Stacking, Stage
+from processor.core.programme import Programme
+from processor.core.rule import Best, Plan, Ratio, Rule, Stacking, Stage
 
 
 class Entitlement(NamedTuple):

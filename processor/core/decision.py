@@ -17,8 +17,9 @@ from processor.core.links import OPERATIONS
 from processor.core.message import MessageKind
 from processor.core.outcome import Reason
 from processor.core.posting import ChargeKey, Posting, charge_postings, charges_due, funder_party, miles_postings
-from processor.core.programme import Benefit, Partner, Programme, Rule
+from processor.core.programme import Partner, Programme
 from processor.core.purchase import Folded, Placed, fold
+from processor.core.rule import Benefit, Rule
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,8 @@ from typing import Final
 
 from processor.core.grant import Grant
 from processor.core.money import divide
-from processor.core.programme import Benefit, Funder, Partner, Programme
+from processor.core.programme import Partner, Programme
+from processor.core.rule import Benefit, Funder
 
 MEMBER_PENDING: Final = "member/pending"
 MEMBER_AVAILABLE: Final = "member/available"

@@ -7,13 +7,14 @@ Every ratio is a pair of integers, so that a decision never divides decimals.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, time
-from enum import IntEnum, StrEnum
+from enum import StrEnum
 from operator import attrgetter
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from processor.core.conditions import Circumstances, Conditions, Kinds
+from processor.core.conditions import Circumstances, Kinds
 from processor.core.money import Rounding
+from processor.core.rule import Best, Plan, Ratio, Rule, Stacking, plan_of
 
 MOST_KINDS: Final = 16_384
 """Kinds of purchases that a programme remembers the rules of; beyond them it begins anew."""
@@ -48,20 +49,6 @@ class Enrolment(StrEnum):
     CARD_FILE = "card-file"
 
 
-class Benefit(StrEnum):
-    """What a rule gives."""
-
-    MILES = "miles"
-    DISCOUNT = "discount"
-
-
-class AmountBase(StrEnum):
-    """Which amount of a purchase a rule measures."""
-
-    BILLING = "billing"
-    TRANSACTION = "transaction"
-
-
 class CapPeriod(StrEnum):
     """Over which purchases a cap adds up: one, those of one local calendar period (weeks of ISO 8601), or all."""
 
@@ -71,22 +58,6 @@ class CapPeriod(StrEnum):
     MONTH = "month"
     YEAR = "year"
     LIFETIME = "lifetime"
-
-
-class Funder(StrEnum):
-    """Who pays for what a rule gives: the card's bank, the matched partner's retailer, or the programme owner."""
-
-    BANK = "bank"
-    PARTNER = "partner"
-    OWNER = "owner"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ratio:
-    """A rational factor: ``numerator`` over ``denominator``, the denominator positive."""
-
-    numerator: int
-    denominator: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,92 +145,6 @@ class Merchant:
     partner: str
 
 
-class Best(StrEnum):
-    """Which rule of an exclusive group counts: that which gives most, that which costs least, or the first."""
-
-    HOLDER = "holder"
-    FUNDER = "funder"
-    FIRST = "first"
-
-
-class Stacking(StrEnum):
-    """What several multipliers of one rule do: the highest counts, their additions add up, or each multiplies all."""
-
-    BEST = "best"
-    ADD = "add"
-    COMPOUND = "compound"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Multiplication:
-    """What a multiplier multiplies: ``by`` is over 1, and the rule itself gives what comes on top of ``rules``."""
-
-    rules: frozenset[str]
-    by: Ratio
-
-
-class Stage(IntEnum):
-    """In which order rules give: what an amount earns, what multiplies that, and what is added whatever the amount."""
-
-    RATE = 0
-    MULTIPLIER = 1
-    ADDITION = 2
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rule:
-    """One earning or discount rule, which gives by a rate, multiplies what others give, or gives a fixed amount.
-
-    ``rates`` maps a currency to units per minor unit of that currency; a discount has one ratio for every currency
-    under the key ``"*"``.
-    ``fixed`` maps a unit to what a purchase is given whatever its amount: miles, or at most that much of the currency.
-    ``multiplication`` says what a multiplier multiplies; one of the three is stated.
-    ``when`` says which purchases the rule applies to.
-    Of the rules that share an ``exclusive`` group one counts; ``priority`` orders rules of one stage, the lowest first.
-    ``order`` is the rule's place among all: miles first, then by stage, priority and identifier, never by its place in
-    the document.
-    """
-
-    id: str
-    benefit: Benefit
-    base: AmountBase
-    rates: Mapping[str, Ratio]
-    rounding: Rounding
-    funder: Funder
-    when: Conditions
-    fixed: Mapping[str, int] = field(default_factory=dict)
-    multiplication: Multiplication | None = None
-    priority: int = 0
-    exclusive: str | None = None
-    stage: Stage = field(init=False, repr=False, compare=False)
-    order: tuple[bool, Stage, int, str] = field(init=False, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        stage = Stage.ADDITION if self.fixed else Stage.RATE
-        if self.multiplication is not None:
-            stage = Stage.MULTIPLIER
-        object.__setattr__(self, "stage", stage)
-        object.__setattr__(self, "order", (self.benefit is Benefit.DISCOUNT, stage, self.priority, self.id))
-
-    def rate(self, currency: str) -> Ratio | None:
-        """Return the rule's rate for a currency, or None where the rule does not rate it."""
-        return self.rates.get(currency) or self.rates.get("*")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """The rules that apply to purchases of one kind, and what has to be done with them.
-
-    ``rules`` are in their order, ``multipliers`` those among them.
-    ``contested`` says that some are in exclusive groups; ``late`` are the groups that hold a multiplier.
-    """
-
-    rules: tuple[Rule, ...]
-    multipliers: tuple[Rule, ...]
-    contested: bool
-    late: frozenset[str]
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cap:
     """How much the rules it names may grant one account in one period, in units of their benefit.
@@ -335,18 +220,8 @@ class Programme:
         kind = self._kinds.of(at)
         found = self._by_kind.get(kind)
         if found is None:
-            found = _plan(tuple([rule for rule in self.rules if rule.when.unmet(at) is None]))
+            found = plan_of(tuple([rule for rule in self.rules if rule.when.unmet(at) is None]))
             if len(self._by_kind) >= MOST_KINDS:
                 self._by_kind.clear()
             self._by_kind[kind] = found
         return found
-
-
-def _plan(rules: tuple[Rule, ...]) -> Plan:
-    multipliers = tuple([rule for rule in rules if rule.stage is Stage.MULTIPLIER])
-    return Plan(
-        rules=rules,
-        multipliers=multipliers,
-        contested=any(rule.exclusive for rule in rules),
-        late=frozenset(rule.exclusive for rule in multipliers if rule.exclusive),
-    )

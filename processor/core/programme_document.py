@@ -23,30 +23,23 @@ from processor.core.located_yaml import locate_yaml
 from processor.core.merchant_file import MerchantList, read_merchants
 from processor.core.money import Rounding, exponent
 from processor.core.programme import (
-    AmountBase,
     BankCalendar,
-    Benefit,
-    Best,
     Cap,
     CapPeriod,
     CardProduct,
     Enrolment,
     FinancialMeaning,
-    Funder,
     Link,
     LinkMode,
     MilePrice,
-    Multiplication,
     Partner,
     Party,
     PartyRole,
     Programme,
-    Ratio,
-    Rule,
-    Stacking,
 )
 from processor.core.programme_checks import check_programme, decimal, ids, instant
 from processor.core.programme_conditions import WEEKDAYS, compile_conditions
+from processor.core.rule import AmountBase, Benefit, Best, Funder, Multiplication, Ratio, Rule, Stacking
 
 DEFAULT_PRICE_ROUNDING: Final = Rounding.HALF_EVEN
 DEFAULT_QUOTE_SECONDS: Final = 600

@@ -12,7 +12,7 @@ from processor.core.event import Event, proportional
 from processor.core.lifecycle import Effect, PurchaseState
 from processor.core.message import MessageKind
 from processor.core.money import Money
-from processor.core.programme import AmountBase
+from processor.core.rule import AmountBase
 from processor.core.standing import DECIDED, Counted, Standing, standing_of
 
 

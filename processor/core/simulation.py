@@ -17,7 +17,8 @@ from processor.core.located_document import DocumentError
 from processor.core.message import CardMessage, Direction, MessageKind
 from processor.core.outcome import Reason
 from processor.core.posting import MEMBER_AVAILABLE, MEMBER_PENDING, Posting, party_of
-from processor.core.programme import Benefit, Link, Programme
+from processor.core.programme import Link, Programme
+from processor.core.rule import Benefit
 from processor.core.transaction_file import Transaction, TransactionType, read_transactions
 
 APPROVED: Final = "00"

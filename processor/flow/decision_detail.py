@@ -8,8 +8,8 @@ from typing import Any
 from processor.core.decision import Award, Decision
 from processor.core.event import Event
 from processor.core.outcome import Reason
-from processor.core.programme import Benefit
 from processor.core.purchase import Amounts
+from processor.core.rule import Benefit
 
 
 def decision_detail(decision: Decision) -> dict[str, Any]:

@@ -13,9 +13,10 @@ from processor.core.accrual import Entitled
 from processor.core.conditions import AmountRange, Circumstances, Conditions, Unmet
 from processor.core.money import decimal_amount
 from processor.core.outcome import Reason
-from processor.core.programme import AmountBase, Benefit, Best, Cap, CapPeriod, Programme, Ratio, Rule
+from processor.core.programme import Cap, CapPeriod, Programme
 from processor.core.programme_conditions import WEEKDAYS
 from processor.core.purchase import Amounts, Folded
+from processor.core.rule import AmountBase, Benefit, Best, Ratio, Rule
 
 CHANGED_LATER: Final = "The message was decided again later; what counts now is {name}."
 

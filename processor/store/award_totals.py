@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, func, select
 
-from processor.core.programme import Benefit
+from processor.core.rule import Benefit
 from processor.store.tables import award
 
 

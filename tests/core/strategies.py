@@ -19,12 +19,9 @@ from processor.core.message import CardMessage, Direction, MessageKind
 from processor.core.money import Miles, Money, Rounding
 from processor.core.posting import Posting
 from processor.core.programme import (
-    AmountBase,
-    Benefit,
     Cap,
     CapPeriod,
     FinancialMeaning,
-    Funder,
     Link,
     LinkMode,
     Merchant,
@@ -33,9 +30,8 @@ from processor.core.programme import (
     Party,
     PartyRole,
     Programme,
-    Ratio,
-    Rule,
 )
+from processor.core.rule import AmountBase, Benefit, Funder, Ratio, Rule
 
 BANK: Final = "alpha"
 OWNER: Final = "skyways"

@@ -10,8 +10,9 @@ from processor.core.conditions import Circumstances, Conditions
 from processor.core.message import CardMessage
 from processor.core.money import Rounding
 from processor.core.outcome import Reason
-from processor.core.programme import AmountBase, Benefit, Funder, Programme, Rule
+from processor.core.programme import Programme
 from processor.core.purchase import Amounts, Folded, fold
+from processor.core.rule import AmountBase, Benefit, Funder, Rule
 from tests.core.strategies import (
     FIRST,
     UNIT,

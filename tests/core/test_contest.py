@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from processor.core.accrual import Entitled, entitle_amounts
-from processor.core.programme import Benefit, Best, Funder, Multiplication, Ratio, Rule, Stacking
 from processor.core.purchase import Amounts, Folded
+from processor.core.rule import Benefit, Best, Funder, Multiplication, Ratio, Rule, Stacking
 from tests.core.strategies import FIRST, UNIT, ratio, rule
 from tests.core.test_accrual import SOMEWHERE
 

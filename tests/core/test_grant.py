@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from processor.core.contest import Entitlement
 from processor.core.grant import CounterKey, Grant, caps_on, period_of, regrant, release
 from processor.core.money import Money
-from processor.core.programme import Benefit, Cap, CapPeriod
+from processor.core.programme import Cap, CapPeriod
+from processor.core.rule import Benefit
 from tests.core.strategies import (
     FIRST,
     SECOND,

@@ -16,8 +16,9 @@ from processor.core.lifecycle import Effect
 from processor.core.message import MessageKind
 from processor.core.money import Rounding
 from processor.core.posting import Template, party_of
-from processor.core.programme import Benefit, Funder, Programme, Rule
+from processor.core.programme import Programme
 from processor.core.purchase import fold
+from processor.core.rule import Benefit, Funder, Rule
 from tests.core.strategies import (
     BANK,
     CAPPED,

@@ -31,7 +31,7 @@ from processor.core.posting import (
     party_of,
     party_settlement,
 )
-from processor.core.programme import Benefit, Funder
+from processor.core.rule import Benefit, Funder
 from tests.core.strategies import (
     BANK,
     FIRST,

@@ -16,15 +16,12 @@ from processor.core.located_document import DocumentError
 from processor.core.located_yaml import MAX_CHARACTERS, MAX_DEPTH
 from processor.core.money import Rounding
 from processor.core.programme import (
-    AmountBase,
     BankCalendar,
-    Benefit,
     Cap,
     CapPeriod,
     CardProduct,
     Enrolment,
     FinancialMeaning,
-    Funder,
     Link,
     LinkMode,
     Merchant,
@@ -33,10 +30,9 @@ from processor.core.programme import (
     Party,
     PartyRole,
     Programme,
-    Ratio,
-    Rule,
 )
 from processor.core.programme_document import merchant_files, parse_programme, programme_schema
+from processor.core.rule import AmountBase, Benefit, Funder, Ratio, Rule
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "skyways"

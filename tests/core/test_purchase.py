@@ -12,8 +12,9 @@ from processor.core.event import event_of
 from processor.core.lifecycle import Effect, effect_of, is_approved
 from processor.core.message import CardMessage, Direction, MessageKind
 from processor.core.money import Money
-from processor.core.programme import AmountBase, FinancialMeaning
+from processor.core.programme import FinancialMeaning
 from processor.core.purchase import Amounts, _fold_all, fold
+from processor.core.rule import AmountBase
 from tests.core.strategies import (
     START,
     Histories,

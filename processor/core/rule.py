@@ -1,0 +1,139 @@
+"""One rule of a programme as the decision reads it: what it gives, to whom, in which order, and with which others.
+
+``core/programme_document.py`` builds it from YAML; every ratio is a pair of integers, so that a decision never
+divides decimals.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum, StrEnum
+
+from processor.core.conditions import Conditions
+from processor.core.money import Rounding
+
+
+class Benefit(StrEnum):
+    """What a rule gives."""
+
+    MILES = "miles"
+    DISCOUNT = "discount"
+
+
+class AmountBase(StrEnum):
+    """Which amount of a purchase a rule measures."""
+
+    BILLING = "billing"
+    TRANSACTION = "transaction"
+
+
+class Funder(StrEnum):
+    """Who pays for what a rule gives: the card's bank, the matched partner's retailer, or the programme owner."""
+
+    BANK = "bank"
+    PARTNER = "partner"
+    OWNER = "owner"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ratio:
+    """A rational factor: ``numerator`` over ``denominator``, the denominator positive."""
+
+    numerator: int
+    denominator: int
+
+
+class Best(StrEnum):
+    """Which rule of an exclusive group counts: that which gives most, that which costs least, or the first."""
+
+    HOLDER = "holder"
+    FUNDER = "funder"
+    FIRST = "first"
+
+
+class Stacking(StrEnum):
+    """What several multipliers of one rule do: the highest counts, their additions add up, or each multiplies all."""
+
+    BEST = "best"
+    ADD = "add"
+    COMPOUND = "compound"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Multiplication:
+    """What a multiplier multiplies: ``by`` is over 1, and the rule itself gives what comes on top of ``rules``."""
+
+    rules: frozenset[str]
+    by: Ratio
+
+
+class Stage(IntEnum):
+    """In which order rules give: what an amount earns, what multiplies that, and what is added whatever the amount."""
+
+    RATE = 0
+    MULTIPLIER = 1
+    ADDITION = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """One earning or discount rule, which gives by a rate, multiplies what others give, or gives a fixed amount.
+
+    ``rates`` maps a currency to units per minor unit of that currency; a discount has one ratio for every currency
+    under the key ``"*"``.
+    ``fixed`` maps a unit to what a purchase is given whatever its amount: miles, or at most that much of the currency.
+    ``multiplication`` says what a multiplier multiplies; one of the three is stated.
+    ``when`` says which purchases the rule applies to.
+    Of the rules that share an ``exclusive`` group one counts; ``priority`` orders rules of one stage, the lowest first.
+    ``order`` is the rule's place among all: miles first, then by stage, priority and identifier, never by its place in
+    the document.
+    """
+
+    id: str
+    benefit: Benefit
+    base: AmountBase
+    rates: Mapping[str, Ratio]
+    rounding: Rounding
+    funder: Funder
+    when: Conditions
+    fixed: Mapping[str, int] = field(default_factory=dict)
+    multiplication: Multiplication | None = None
+    priority: int = 0
+    exclusive: str | None = None
+    stage: Stage = field(init=False, repr=False, compare=False)
+    order: tuple[bool, Stage, int, str] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        stage = Stage.ADDITION if self.fixed else Stage.RATE
+        if self.multiplication is not None:
+            stage = Stage.MULTIPLIER
+        object.__setattr__(self, "stage", stage)
+        object.__setattr__(self, "order", (self.benefit is Benefit.DISCOUNT, stage, self.priority, self.id))
+
+    def rate(self, currency: str) -> Ratio | None:
+        """Return the rule's rate for a currency, or None where the rule does not rate it."""
+        return self.rates.get(currency) or self.rates.get("*")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """The rules that apply to purchases of one kind, and what has to be done with them.
+
+    ``rules`` are in their order, ``multipliers`` those among them.
+    ``contested`` says that some are in exclusive groups; ``late`` are the groups that hold a multiplier.
+    """
+
+    rules: tuple[Rule, ...]
+    multipliers: tuple[Rule, ...]
+    contested: bool
+    late: frozenset[str]
+
+
+def plan_of(rules: tuple[Rule, ...]) -> Plan:
+    """Return what has to be done with rules, which are in their order."""
+    multipliers = tuple([rule for rule in rules if rule.stage is Stage.MULTIPLIER])
+    return Plan(
+        rules=rules,
+        multipliers=multipliers,
+        contested=any(rule.exclusive for rule in rules),
+        late=frozenset(rule.exclusive for rule in multipliers if rule.exclusive),
+    )
