@@ -82,9 +82,7 @@ def read_document(file: str) -> tuple[str, dict[str, str]]:
 
 
 def init(
-    folder: Annotated[
-        Path, typer.Argument(metavar="FOLDER", help="Where the files go; it is made if it is not there.")
-    ],
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where the files go.")], as_json: JsonOption = False
 ) -> None:
     """Write a commented programme to begin with, its merchant file and transactions to try it with."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -93,6 +91,9 @@ def init(
         raise CommandError(f"{folder / there[0]} exists already and is left as it is. Name another folder.")
     for name in _STARTER:
         (folder / name).write_text(schemas.read("programme/starter", name), encoding="utf-8")
+    if as_json:
+        show_json({"files": [str(folder / name) for name in _STARTER]})
+        return
     document, _, transactions = (folder / name for name in _STARTER)
     say(f"Wrote {', '.join(str(folder / name) for name in _STARTER)}.")
     say(f"Try it: cobrand programme validate {document}")

@@ -95,6 +95,8 @@ def test_a_programme_to_begin_with(run: Run, tmp_path: Path) -> None:
     folder = tmp_path / "new" / "mine"
 
     assert 0 == run("programme", "init", str(folder)).exit_code
+    written = orjson.loads(run("programme", "init", str(tmp_path / "other"), "--json").stdout)["files"]
+    assert ["merchants.csv", "programme.yaml", "transactions.jsonl"] == sorted(Path(name).name for name in written)
 
     document = folder / "programme.yaml"
     assert 0 == run("programme", "validate", str(document)).exit_code
