@@ -25,7 +25,9 @@ PLACES: Final = (
     ("512345", "ELSEWHERE", "5732"),
     ("523456", "BLUEFUEL0001", "5541"),
     ("634567", "MODA-MILANO-01", "5691"),
+    ("634567", "MODA-MILANO-01", "6011"),
 )
+"""Acquirer, card acceptor and MCC of each place; the last one gives out cash, which the programme excludes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,8 +54,10 @@ class Step:
     ``slot`` names one of three authorizations or clearing records; ``hours`` is the time after the start; ``about``
     are the places of other messages that an event of operations is about.
     ``currency`` is the merchant's and ``rate`` what one of it is billed as; nothing stands for the card's own currency.
-    ``stated`` tells whether a dispute or a partial reversal says what is billed, too; ``part`` is that of a presentment
-    in several.
+    ``stated`` tells whether a refund, a dispute or a partial reversal says what is billed, too; ``part`` is that of a
+    presentment in several.
+    ``shares`` tells whether a reversal bears one trace with others of its slot, as a request and its answer do, and
+    whether a refund bears its purchase's reference; ``nameless`` whether a clearing record bears none.
     ``card`` is the place of the card among those of the account.
     ``days_behind`` is how far the card acceptor's date lies behind, None where the message does not say it.
     """
@@ -71,6 +75,8 @@ class Step:
     currency: str
     rate: Fraction
     stated: bool
+    shares: bool
+    nameless: bool
     card: int
     days_behind: int | None
 
@@ -95,19 +101,22 @@ class Step:
         return Money(amount_minor=int(amount.amount_minor * self.rate), currency=billed_in)
 
 
-def _in_part(step: Step, said: CardMessage) -> CardMessage:
+def _reversed(step: Step, said: CardMessage, original: str) -> CardMessage:
+    trace = f"v{step.slot}" if step.shares else said.trace
+    told = replace(said, kind=REVERSAL, direction=Direction.ADVICE, response_code="")
+    return replace(told, trace=trace, original_trace=original)
+
+
+def _in_part(step: Step, said: CardMessage, original: str) -> CardMessage:
     assert said.amount is not None
     left = replace(said.amount, amount_minor=step.amount_minor // 2)
     billed = step.billed(left, said.billing.currency) if said.billing is not None and step.stated else None
-    return replace(
-        said,
-        kind=REVERSAL,
-        direction=Direction.ADVICE,
-        response_code="",
-        original_trace=f"a{step.slot}",
-        replacement=left,
-        replacement_billing=billed,
-    )
+    return replace(_reversed(step, said, original), replacement=left, replacement_billing=billed)
+
+
+def _given(step: Step, said: CardMessage) -> CardMessage:
+    """Return a message that pays the holder."""
+    return replace(said, credit=True, processing_code="200000", billing=said.billing if step.stated else None)
 
 
 ONLINE: Final[dict[str, Callable[[Step, CardMessage], CardMessage]]] = {
@@ -123,11 +132,14 @@ ONLINE: Final[dict[str, Callable[[Step, CardMessage], CardMessage]]] = {
     "replace": lambda _step, said: replace(said, kind=AUTHORIZATION, supersedes=True),
     "complete": lambda step, said: replace(said, kind=FINANCIAL, original_trace=f"a{step.slot}"),
     "pay": lambda step, said: replace(said, kind=FINANCIAL, trace=f"a{step.slot}"),
-    "give back": lambda _step, said: replace(said, kind=FINANCIAL, credit=True, processing_code="200000"),
-    "reverse": lambda step, said: replace(
-        said, kind=REVERSAL, direction=Direction.ADVICE, response_code="", original_trace=f"a{step.slot}"
+    "give back": lambda step, said: replace(_given(step, said), kind=FINANCIAL, trace=f"g{step.slot}"),
+    "refuse to give back": lambda step, said: replace(
+        _given(step, said), kind=FINANCIAL, trace=f"g{step.slot}", response_code="05"
     ),
-    "reverse in part": _in_part,
+    "keep what was given": lambda step, said: _reversed(step, _given(step, said), f"g{step.slot}"),
+    "keep a part of it": lambda step, said: _in_part(step, _given(step, said), f"g{step.slot}"),
+    "reverse": lambda step, said: _reversed(step, said, f"a{step.slot}"),
+    "reverse in part": lambda step, said: _in_part(step, said, f"a{step.slot}"),
 }
 CLEARING: Final = {
     "present": MessageKind.PRESENTMENT,
@@ -137,7 +149,10 @@ CLEARING: Final = {
     "charge back again": MessageKind.ARBITRATION_CHARGEBACK,
     "take the chargeback back": MessageKind.CHARGEBACK_REVERSAL,
     "collect a fee": MessageKind.FEE_COLLECTION,
+    "refund": MessageKind.PRESENTMENT,
+    "take the refund back": MessageKind.PRESENTMENT_REVERSAL,
 }
+REFUNDS: Final = frozenset({"refund", "take the refund back"})
 DISPUTES: Final = frozenset({"charge back", "present again", "charge back again"})
 SAID: Final = {
     "confirm": MessageKind.LINK_CONFIRMED,
@@ -149,11 +164,11 @@ SAID: Final = {
 def step(choose: Callable[[Sequence[Any]], Any], number: Callable[[int, int], int]) -> Step:
     """Return a step of choices from lists and of numbers between bounds."""
     return Step(
-        action=choose([*ONLINE, *CLEARING, *CLEARING, "present", "refund", *SAID]),
+        action=choose([*ONLINE, *CLEARING, *CLEARING, "present", *SAID]),
         slot=number(0, 2),
         amount_minor=choose([100_00, 40_00, number(0, 300_00)]),
         hours=choose([0, number(0, LONGEST_HOURS)]),
-        place=choose([0, 0, 0, 1, 2, 3]),
+        place=choose([0, 0, 0, 1, 2, 3, 3, 4]),
         lifecycle=choose(["", "", "L1", "L2"]),
         approval=choose(["", "", "A1", "A2"]),
         retrieval=choose(["", "", "", "R1"]),
@@ -162,6 +177,8 @@ def step(choose: Callable[[Sequence[Any]], Any], number: Callable[[int, int], in
         currency=choose(["", "", "EUR", "CHF"]),
         rate=choose([Fraction(11, 10), Fraction(113, 100), Fraction(1)]),
         stated=choose([True, False]),
+        shares=choose([True, False]),
+        nameless=choose([False, False, False, True]),
         card=number(0, 1),
         days_behind=choose([None, 0, 1]),
     )
@@ -220,7 +237,8 @@ def messages_of(history: Sequence[Step], bank: Bank, cards: Sequence[CardReferen
         if entry.action in SAID and len(about) < 2:
             continue
         built = _message(entry, number, bank, cards[entry.card % len(cards)], about)
-        identity = (built.kind, built.acquirer_reference, built.clearing_part) if built.acquirer_reference else number
+        named = built.kind, built.credit, built.acquirer_reference, built.clearing_part
+        identity = named if built.acquirer_reference else number
         if identity not in seen:
             seen.add(identity)
             found.append(built)
@@ -253,20 +271,22 @@ def _message(entry: Step, number: int, bank: Bank, card: CardReference, before: 
     if entry.action in ONLINE:
         return ONLINE[entry.action](entry, said)
     cleared = replace(said, trace="", direction=Direction.ADVICE, response_code="")
-    if entry.action == "refund":
-        given = replace(cleared, kind=MessageKind.PRESENTMENT, acquirer_reference=f"c{number}")
-        return replace(given, credit=True, processing_code="200000")
     if entry.action in CLEARING:
-        billing = None if entry.action in DISPUTES and not entry.stated else said.billing
-        reference = f"r{entry.slot}"
-        return replace(
-            cleared,
-            kind=CLEARING[entry.action],
-            acquirer_reference=reference,
-            billing=billing,
-            clearing_part=entry.part,
-        )
+        return _recorded(entry, cleared)
     return _said(entry, cleared, before)
+
+
+def _recorded(entry: Step, cleared: CardMessage) -> CardMessage:
+    """Return a clearing record; a refund may bear the reference of its purchase, and a record none at all."""
+    record = _given(entry, cleared) if entry.action in REFUNDS else cleared
+    own = "c" if entry.action in REFUNDS and not entry.shares else "r"
+    return replace(
+        record,
+        kind=CLEARING[entry.action],
+        acquirer_reference="" if entry.nameless else f"{own}{entry.slot}",
+        billing=None if entry.action in DISPUTES and not entry.stated else record.billing,
+        clearing_part=entry.part,
+    )
 
 
 def _said(entry: Step, cleared: CardMessage, before: Sequence[CardMessage]) -> CardMessage:

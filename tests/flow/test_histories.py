@@ -149,7 +149,11 @@ def compare(teller: Teller, history: list[Step]) -> tuple[Expected, Expected, Te
 
 
 def check_quotes(teller: Teller, terms: Terms) -> None:
-    """Compare what each request was promised with the model of what had arrived before it."""
+    """Compare what each request was promised with the model of what had arrived before it.
+
+    A request that says anew where a purchase happened that earned leaves it as it was booked, and the next quote is
+    measured against that.
+    """
     before: list[CardMessage] = []
     for message, verdict in teller.told:
         if verdict.outcome is Outcome.DUPLICATE:
