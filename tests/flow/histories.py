@@ -165,7 +165,7 @@ def step(choose: Callable[[Sequence[Any]], Any], number: Callable[[int, int], in
     """Return a step of choices from lists and of numbers between bounds."""
     return Step(
         action=choose([*ONLINE, *CLEARING, *CLEARING, "present", *SAID]),
-        slot=number(0, 2),
+        slot=choose([0, 0, 0, 1, 2]),
         amount_minor=choose([100_00, 40_00, number(0, 300_00)]),
         hours=choose([0, number(0, LONGEST_HOURS)]),
         place=choose([0, 0, 0, 1, 2, 3, 3, 4]),
@@ -173,7 +173,7 @@ def step(choose: Callable[[Sequence[Any]], Any], number: Callable[[int, int], in
         approval=choose(["", "", "A1", "A2"]),
         retrieval=choose(["", "", "", "R1"]),
         about=(number(0, 11), number(0, 11)),
-        part=choose([None, None, (1, 2), (2, 2), (2, 3)]),
+        part=choose([None, None, None, (1, 2), (2, 2), (2, 3)]),
         currency=choose(["", "", "EUR", "CHF"]),
         rate=choose([Fraction(11, 10), Fraction(113, 100), Fraction(1)]),
         stated=choose([True, False]),
@@ -214,13 +214,35 @@ def _drawn(draw: st.DrawFn, build: Callable[..., Any]) -> Any:
     return build(lambda options: draw(st.sampled_from(options)), lambda low, high: draw(st.integers(low, high)))
 
 
-HISTORIES: Final = st.lists(_drawn(step), min_size=1, max_size=12)
+def of_one_purchase(history: list[Step]) -> list[Step]:
+    """Return a history whose messages have in common what their first one has, so that most are of one purchase.
+
+    Where its records bear no reference all are of one amount, which then tells what their reversals take back.
+    """
+    first = history[0]
+    return [
+        replace(
+            entry,
+            lifecycle="L1",
+            approval="A1",
+            place=first.place,
+            currency=first.currency,
+            nameless=first.nameless,
+            amount_minor=first.amount_minor if first.nameless else entry.amount_minor,
+        )
+        for entry in history
+    ]
+
+
+_STEPS: Final = st.lists(_drawn(step), min_size=1, max_size=12)
+HISTORIES: Final = _STEPS | _STEPS.map(of_one_purchase)
 HOLDINGS: Final = _drawn(holding)
 
 
 def random_history(random: Random) -> list[Step]:
     """Return a random history."""
-    return [step(random.choice, random.randint) for _ in range(random.randint(1, 14))]
+    history = [step(random.choice, random.randint) for _ in range(random.randint(1, 14))]
+    return of_one_purchase(history) if random.choice([True, False]) else history
 
 
 def random_holding(random: Random) -> Holding:

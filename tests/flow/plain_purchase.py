@@ -244,8 +244,10 @@ class _Purchase:
         """Return one message for each authorization, less what was reversed: its last completion, a final one first.
 
         A completion that is reversed in whole brings back what was said before it.
+        The authorization that was spoken of first is the first, whatever was said of it then.
         """
         latest: dict[str, _Counted] = {}
+        spoken: dict[str, list[str]] = {}
         for word in (APPROVED, FINAL):
             for entry in self.messages:
                 if (word, entry) != self.said.get(entry.trace):
@@ -255,7 +257,9 @@ class _Purchase:
                 if reversed_ and self._left(entry, completions).amount.amount_minor == 0:
                     continue
                 latest[first] = self._left(entry, [*completions, first])
-        return list(latest.values())
+                spoken.setdefault(first, []).append(entry.trace)
+        order = list(self.said)
+        return [latest[first] for first in sorted(latest, key=lambda one: min(map(order.index, spoken[one])))]
 
     def _promised(self) -> list[_Counted]:
         """Return the approvals that promise something: no estimates, and none before one that takes their place."""
