@@ -217,7 +217,7 @@ def _drawn(draw: st.DrawFn, build: Callable[..., Any]) -> Any:
 def of_one_purchase(history: list[Step]) -> list[Step]:
     """Return a history whose messages have in common what their first one has, so that most are of one purchase.
 
-    Where its records bear no reference all are of one amount, which then tells what their reversals take back.
+    Where its records bear no reference all are whole and of one amount, which tells what their reversals take back.
     """
     first = history[0]
     return [
@@ -228,6 +228,7 @@ def of_one_purchase(history: list[Step]) -> list[Step]:
             place=first.place,
             currency=first.currency,
             nameless=first.nameless,
+            part=None if first.nameless else entry.part,
             amount_minor=first.amount_minor if first.nameless else entry.amount_minor,
         )
         for entry in history
