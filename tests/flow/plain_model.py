@@ -96,22 +96,6 @@ def promised(before: Sequence[CardMessage], message: CardMessage, terms: Terms) 
     return earned - sum(total for _, unit, _, total, _ in _grants(joined, terms) if unit == terms.unit)
 
 
-def waits_elsewhere(messages: Sequence[CardMessage], terms: Terms) -> bool:
-    """Tell whether a quote says where a purchase happened of which something was booked before, by what cleared.
-
-    A quote books nothing, so what the purchase was granted is then still that of the other place until its next message
-    comes, and depends on the order of arrival.
-    """
-    if terms.link.mode is not LinkMode.INLINE:
-        return False
-    for group in purchases_among(messages, terms.surviving):
-        anchor = comes_to(group, terms.link).anchor
-        asks = anchor is not None and word_of(anchor, terms.link) == ASKED
-        if asks and any(may_earn(entry, terms.link) for entry in group):
-            return True
-    return False
-
-
 def expected(messages: Sequence[CardMessage], terms: Terms) -> Expected:
     """Return what these messages of one account come to."""
     purchases = [_purchase(group, terms) for group in purchases_among(messages, terms.surviving)]
