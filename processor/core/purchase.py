@@ -258,6 +258,22 @@ def _billed(entry: Counted, presented: Sequence[Counted]) -> Money:
     return (own and proportional(entry.amount, own.amount, own.billing)) or entry.amount
 
 
+def billed_in(events: Iterable[Event], *, credit: bool) -> dict[str, tuple[int, Money]]:
+    """Return what counts as cleared in each currency of the transaction, in minor units, and what was billed for it.
+
+    ``credit`` asks for what paid the holder rather than for what the holder paid.
+    """
+    standing = standing_of(sorted(events, key=_order))
+    found: dict[str, tuple[int, Money]] = {}
+    for entry in standing.refunded if credit else standing.presented or standing.final:
+        billing = _billed(entry, standing.presented)
+        amount_minor, before = found.get(entry.amount.currency, (0, Money(amount_minor=0, currency=billing.currency)))
+        if before.currency == billing.currency:
+            billed = Money(amount_minor=before.amount_minor + billing.amount_minor, currency=billing.currency)
+            found[entry.amount.currency] = (amount_minor + entry.amount.amount_minor, billed)
+    return found
+
+
 def _likeness(presentment: Event, other: Event) -> tuple[bool, bool]:
     """Return how well a presentment answers to a refund or a dispute: by the acquirer's reference, then by the part."""
     return presentment.acquirer_reference == other.acquirer_reference, presentment.part == other.part

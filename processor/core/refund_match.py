@@ -14,7 +14,7 @@ from processor.core.decision import Purchase
 from processor.core.event import Event
 from processor.core.money import Money, Rounding, divide
 from processor.core.programme import Programme
-from processor.core.purchase import Amounts, Folded, Placed, fold
+from processor.core.purchase import Amounts, Folded, Placed, billed_in, fold
 
 Brand = tuple[str, ...]
 """What a refund and its purchases share: the partner, or, where none matches, the card acceptor."""
@@ -24,7 +24,8 @@ Brand = tuple[str, ...]
 class _Side:
     """One purchase while refunds are placed: what it can take, or, for a refund, what it still gives back.
 
-    ``left_minor`` is by currency of the transaction; ``days`` is how far back a refund reaches, None for a purchase.
+    ``left_minor`` is by currency of the transaction; ``billed`` says what each currency was billed, where there are
+    several; ``days`` is how far back a refund reaches, None for a purchase.
     """
 
     id: bytes
@@ -34,6 +35,7 @@ class _Side:
     amounts: tuple[Amounts, ...]
     billing: tuple[Amounts, ...]
     left_minor: dict[str, int]
+    billed: Mapping[str, tuple[int, Money]]
     parts: list[Placed] = field(default_factory=list)
 
 
@@ -104,6 +106,7 @@ def _side(purchase: Purchase, programme_at: Callable[[int], Programme | None]) -
         amounts=folded.transaction,
         billing=folded.billing,
         left_minor=left,
+        billed=billed_in(purchase.events, credit=folded.anchor.credit) if _has_several(folded.transaction) else {},
     )
 
 
@@ -137,17 +140,28 @@ def _place(refund: _Side, purchase: _Side) -> None:
 
 
 def _billed(side: _Side, currency: str, part_minor: int) -> Money:
-    """Return what of a side's billing amount a part has, so that all parts together have all of it."""
-    whole = _cleared(side.amounts, currency)
+    """Return what of a side's billing amount a part has, so that all parts together have all of it.
+
+    Where several currencies cleared, each has what was billed for its own.
+    """
+    whole = of_minor = _cleared(side.amounts, currency)
     billing = next((amounts for amounts in side.billing if amounts.cleared_minor), None)
     if billing is None or whole == 0:
         return Money(amount_minor=part_minor, currency=currency)
+    billed_minor, unit = abs(billing.cleared_minor), billing.currency
+    if currency in side.billed and side.billed[currency][0]:
+        of_minor, billed = side.billed[currency]
+        billed_minor, unit = billed.amount_minor, billed.currency
     before_minor = whole - side.left_minor[currency]
     shares = [
-        divide(abs(billing.cleared_minor) * minor, whole, Rounding.HALF_EVEN)
+        divide(billed_minor * minor, of_minor, Rounding.HALF_EVEN)
         for minor in (before_minor, before_minor + part_minor)
     ]
-    return Money(amount_minor=shares[1] - shares[0], currency=billing.currency)
+    return Money(amount_minor=shares[1] - shares[0], currency=unit)
+
+
+def _has_several(amounts: Sequence[Amounts]) -> bool:
+    return sum(bool(entry.cleared_minor) for entry in amounts) > 1
 
 
 def _cleared(amounts: Sequence[Amounts], currency: str) -> int:

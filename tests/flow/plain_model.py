@@ -238,14 +238,16 @@ def _place(refund: _Purchase, purchase: _Purchase) -> None:
 def _part(purchase: _Purchase, currency: str, minor: int) -> Part:
     """Return a part of what cleared; the billing amounts of all parts together are those of the whole.
 
-    Where several currencies were charged, each is measured against all that was billed: this is as the processor does
-    it and takes too much back, so the model does not judge it.
+    Where several currencies were charged, each has the rate at which its own messages were billed.
     """
-    whole = abs(purchase.bought.cleared[currency])
+    whole = share = abs(purchase.bought.cleared[currency])
     billed = [(unit, abs(cleared)) for unit, cleared in sorted(purchase.bought.billed_cleared.items()) if cleared]
     unit, of = billed[0] if billed else (currency, whole)
+    own = purchase.bought.billed_for.get(currency)
+    if billed and own is not None and own[0] and sum(map(bool, purchase.bought.cleared.values())) > 1:
+        share, of, unit = own
     gone = whole - purchase.left[currency]
-    billing = rounded(Fraction(of * (gone + minor), whole), Rounding.HALF_EVEN) - rounded(
-        Fraction(of * gone, whole), Rounding.HALF_EVEN
+    billing = rounded(Fraction(of * (gone + minor), share), Rounding.HALF_EVEN) - rounded(
+        Fraction(of * gone, share), Rounding.HALF_EVEN
     )
     return Part(amount=Money(amount_minor=minor, currency=currency), billing=Money(amount_minor=billing, currency=unit))

@@ -42,6 +42,7 @@ class Bought:
     """What a purchase comes to: still awaited and cleared, each by currency, as charged and as billed.
 
     ``anchor`` says where and when it happened, None while only messages that refer to it have arrived.
+    ``billed_for`` has, by currency, the amount of what counts, what was billed for it, and in which currency.
     """
 
     anchor: CardMessage | None
@@ -49,6 +50,7 @@ class Bought:
     cleared: Sums
     billed_awaited: Sums
     billed_cleared: Sums
+    billed_for: dict[str, tuple[int, int, str]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +106,7 @@ def comes_to(
         cleared=cleared,
         billed_awaited=billed[0],
         billed_cleared=billed[1],
+        billed_for=bought.billed_for(),
     )
 
 
@@ -149,6 +152,22 @@ class _Purchase:
             awaited[currency] = 0 if self._closed() else max(0, held.get(currency, 0) - has)
             cleared[currency] = has - gave - min(disputed, max(0, has - gave))
         return awaited, cleared
+
+    def billed_for(self) -> dict[str, tuple[int, int, str]]:
+        """Return, by currency, what the messages that count amount to, what was billed for them, and in which currency.
+
+        Of a refund that stands alone these are the refunds; another billing currency than the first one is left out.
+        """
+        final = [entry for entry in self._authorizations() if self.words[entry.message.message_id] == FINAL]
+        anchor = self.anchor()
+        found: dict[str, tuple[int, int, str]] = {}
+        for entry in self.credited if anchor and anchor.credit else self.presented or final:
+            billing = self._billed(entry, self.presented)
+            amount, billed, unit = found.get(entry.amount.currency, (0, 0, billing.currency))
+            if unit == billing.currency:
+                minor = entry.amount.amount_minor
+                found[entry.amount.currency] = amount + minor, billed + billing.amount_minor, unit
+        return found
 
     def _clears(self, message: CardMessage) -> bool:
         return message.kind is MessageKind.PRESENTMENT
