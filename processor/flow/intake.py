@@ -68,7 +68,7 @@ class Intake:
         try:
             decoded = decode(dialect, incoming.iso8583)
             if incoming.iso8583_response:
-                decoded = merge_response(decoded, decode(dialect, incoming.iso8583_response))
+                decoded = merge_response(dialect, decoded, decode(dialect, incoming.iso8583_response))
             message = to_card_message(
                 decoded, dialect=dialect, bank=incoming.bank, received_at=now, tokeniser=self.tokeniser(snapshot)
             )

@@ -120,7 +120,7 @@ def decode(dialect: Dialect, raw: bytes) -> Decoded:
             position += len(length)
         position += len(data)
     pan = _pan(dialect, document, encoded, oddities)
-    _drop_copies(pan, fields, positions, oddities, dialect)
+    _drop_copies(dialect, pan, fields, positions, oddities)
     if dialect.header is not None:
         echo[0] = encoded["h"]["data"]
     return Decoded(
@@ -134,10 +134,11 @@ def decode(dialect: Dialect, raw: bytes) -> Decoded:
     )
 
 
-def merge_response(request: Decoded, response: Decoded) -> Decoded:
+def merge_response(dialect: Dialect, request: Decoded, response: Decoded) -> Decoded:
     """Join a request and its response, which a host sends together, into the one message that says what was decided.
 
     The response's message type and elements win; what it does not repeat comes from the request.
+    Either may lack the account number that the other one repeats elsewhere, so that both are searched for it.
     Raises :class:`DecodeFailure` where the two are not of one exchange.
     """
     if response.mti[:2] != request.mti[:2] or int(response.mti[2]) != int(request.mti[2]) + 1:
@@ -148,10 +149,14 @@ def merge_response(request: Decoded, response: Decoded) -> Decoded:
         if own is not None and own != request.fields.get(name):
             raise response.failure(name, "differs from the request's; send a request with its own response", {})
     pan = response.pan or request.pan
-    fields = {**request.fields, **response.fields}
-    positions = {**request.positions, **response.positions}
+    fields: dict[str, str] = {}
+    positions: dict[str, int] = {}
     oddities = [*request.oddities, *response.oddities]
-    _drop_copies(pan, fields, positions, oddities)
+    for part in (request, response):
+        own_fields, own_positions = dict(part.fields), dict(part.positions)
+        _drop_copies(dialect, pan, own_fields, own_positions, oddities)
+        fields.update(own_fields)
+        positions.update(own_positions)
     return Decoded(
         dialect=response.dialect,
         mti=response.mti,
@@ -330,15 +335,11 @@ def _unnamed(layout: Layout, carrier: str, tag: str) -> SubfieldRule | None:
 
 
 def _drop_copies(
-    pan: Pan | None,
-    fields: dict[str, str],
-    positions: dict[str, int],
-    oddities: list[str],
-    dialect: Dialect | None = None,
+    dialect: Dialect, pan: Pan | None, fields: dict[str, str], positions: dict[str, int], oddities: list[str]
 ) -> None:
     """Drop the fields in which a host repeats the account number, whatever else they are kept for.
 
-    With a dialect, what was taken out of such a field goes with it: a track lies around the number it holds.
+    What was taken out of such a field goes with it: a track lies around the number it holds.
     """
     if pan is None:
         return
@@ -346,7 +347,7 @@ def _drop_copies(
         if name not in fields:  # It went with the one it was taken out of.
             continue
         place = positions[name]
-        rule = dialect.rules.get(str(dialect.numbers.get(name))) if dialect is not None else None
+        rule = dialect.rules.get(str(dialect.numbers.get(name)))
         carried = [other for other in fields if positions[other] == place] if rule and rule.layout else [name]
         for dropped in carried:
             del fields[dropped], positions[dropped]

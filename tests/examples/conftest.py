@@ -35,7 +35,7 @@ def understand(sent: TrafficMessage, received_at: datetime) -> CardMessage:
     dialect = dialects()[sent.dialect]
     decoded = decode(dialect, sent.message)
     if sent.response is not None:
-        decoded = merge_response(decoded, decode(dialect, sent.response))
+        decoded = merge_response(dialect, decoded, decode(dialect, sent.response))
     return to_card_message(decoded, dialect=dialect, bank=sent.bank, received_at=received_at, tokeniser=TOKENISER)
 
 

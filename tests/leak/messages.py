@@ -120,15 +120,20 @@ class Placed:
     raw: bytes
 
 
-def placed(dialect: Dialect, pan: str) -> Iterator[Placed]:
-    """Yield messages with a number in each element in turn, in every spelling that fits it."""
+def placed(dialect: Dialect, pan: str, *, mti: str = "", named: bool = True) -> Iterator[Placed]:
+    """Yield messages with a number in each element in turn, in every spelling that fits it.
+
+    ``named`` says whether the number stands in its own element too.
+    """
     base = plain_fields(dialect, 1, pan)
+    if not named:
+        del base["pan"]
     for element in dialect.elements.values():
         if element.name == "pan":
             continue
         for spelling, value in _spellings(element, pan):
             try:
-                raw = encode_message(dialect, mti_of(dialect), {**base, element.name: value})
+                raw = encode_message(dialect, mti or mti_of(dialect), {**base, element.name: value})
             except EncodeFailure:
                 continue
             yield Placed(place=f"{dialect.name} {element.number} {element.name}: {spelling}", raw=raw)

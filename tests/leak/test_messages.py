@@ -3,20 +3,22 @@
 import pytest
 
 from processor.wire.card_message import to_card_message
-from processor.wire.decode import DecodeFailure, decode
+from processor.wire.decode import DecodeFailure, decode, merge_response
 from processor.wire.describe import describe
 from processor.wire.dialect import Dialect
+from processor.wire.encode import encode_message
 from processor.wire.stored import message_to_json
 from processor.wire.tokenise import Tokeniser
 from tests.flow.conftest import DIALECTS, NOW, TOKEN_KEYS
 from tests.leak.forms import leaks
 from tests.leak.held import pickled, said_by
 from tests.leak.known import CLASSIC, GOLD, SECRETS, parts_of
-from tests.leak.messages import full_message, placed
+from tests.leak.messages import full_message, placed, plain_fields
 
 TOKENISER = Tokeniser(TOKEN_KEYS, "k1", {})
 SOUGHT = (*SECRETS, *parts_of(GOLD))
 DECODED = [pytest.param(dialect, id=name) for name, dialect in DIALECTS.items()]
+ONLINE = [pytest.param(dialect, id=name) for name, dialect in DIALECTS.items() if not dialect.clearing_identity]
 
 
 def heard(dialect: Dialect, raw: bytes) -> bytes:
@@ -60,6 +62,23 @@ def test_a_number_in_any_element_in_any_spelling_is_nowhere(dialect: Dialect) ->
     found = {one.place: leaks(heard(dialect, one.raw), SOUGHT) for one in placed(dialect, GOLD)}
 
     assert 100 < len(found)
+    assert {} == {place: secrets for place, secrets in found.items() if secrets}
+
+
+@pytest.mark.parametrize("dialect", ONLINE)
+def test_what_a_response_repeats_is_nowhere(dialect: Dialect) -> None:
+    """A response that does not name the card, but repeats its number in any element, says it in none once merged."""
+    asks, answers = ("0100", "0110") if dialect.version == "0" else ("1100", "1110")
+    request = decode(dialect, encode_message(dialect, asks, plain_fields(dialect, 1, GOLD)))
+    found: dict[str, set[str]] = {}
+    for one in placed(dialect, GOLD, mti=answers, named=False):
+        try:
+            merged = merge_response(dialect, request, decode(dialect, one.raw))
+        except DecodeFailure:
+            continue
+        found[one.place] = leaks(repr(merged.fields).encode(), SOUGHT)
+
+    assert 50 < len(found)
     assert {} == {place: secrets for place, secrets in found.items() if secrets}
 
 

@@ -292,7 +292,7 @@ def test_a_response_is_merged_into_its_request(online: Dialect) -> None:
     answered = {"trace_number": "223456", "transmission_date_time": "1122101530", "response_code": "05"}
     response = decode(online, encode_message(online, "0110", answered))
 
-    merged = merge_response(request, response)
+    merged = merge_response(online, request, response)
 
     assert "0110" == merged.mti
     assert "05" == merged.fields["response_code"]
@@ -308,4 +308,4 @@ def test_a_foreign_response_is_refused(online: Dialect) -> None:
 
     for response in (other_trace, other_class):
         with pytest.raises(DecodeFailure, match="own response"):
-            merge_response(request, response)
+            merge_response(online, request, response)
