@@ -83,7 +83,7 @@ def entitle_amounts(programme: Programme, folded: Folded, *, partner: Partner | 
     for rule in plan.rules:
         amounts = folded.amounts(rule.base)
         if rule.rates:
-            if not _rate(programme, rule, amounts, given):
+            if not _add_rated(programme, rule, amounts, given):
                 unrated.append(rule.id)
         elif rule.fixed:
             _add_fixed(programme, rule, amounts, given)
@@ -127,7 +127,7 @@ _WHY_NOTHING: Final = {
 }
 
 
-def _rate(programme: Programme, rule: Rule, amounts: Sequence[Amounts], given: list[Entitlement]) -> bool:
+def _add_rated(programme: Programme, rule: Rule, amounts: Sequence[Amounts], given: list[Entitlement]) -> bool:
     """Add what a rule gives by its rates, miles over all currencies in one and a discount per currency.
 
     Returns whether it rates any currency of the purchase.

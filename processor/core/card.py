@@ -4,7 +4,9 @@ A :class:`Pan` lives only inside ``wire/``: it becomes a :class:`CardReference` 
 ever holds the number again.
 """
 
+import re
 from dataclasses import dataclass
+from typing import Final
 
 
 class Pan:
@@ -76,3 +78,16 @@ def passes_check_digit(digits: str) -> bool:
         value = int(digit) * (1 + place % 2)
         total += value - 9 if value > 9 else value
     return total % 10 == 0
+
+
+_WRITTEN: Final = re.compile(
+    r"(?<![0-9])(?:[0-9]{12,19}|[0-9]{4}(?:[ -][0-9]{4}){2}(?:[ -][0-9]{1,4}){1,2}|[0-9]{4}[ -][0-9]{6}[ -][0-9]{4,5})"
+    r"(?![0-9])"
+)
+"""What is written like a card number: 12 to 19 digits in one run, in groups of four, or of 4, 6 and 4 or 5."""
+
+
+def holds_card_number(text: str) -> bool:
+    """Tell whether a text holds what is written like a card number and has its check digit."""
+    digits = (re.sub(r"[ -]", "", found.group()) for found in _WRITTEN.finditer(text))
+    return any(map(passes_check_digit, digits))

@@ -1,6 +1,7 @@
 """When a rule applies: what a programme says about where, when and how a purchase must have been made.
 
-It decides from the purchase's anchor alone, so that a rule applies to a whole purchase or to none of it.
+It decides from the purchase's anchor, so that a rule applies to a whole purchase or to none of it; a range of amounts
+holds for all that the purchase comes to in one currency.
 """
 
 from bisect import bisect

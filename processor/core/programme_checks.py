@@ -55,6 +55,11 @@ def decimal(value: str | int | Decimal) -> Decimal:
     return Decimal(value)
 
 
+def _rules(document: LocatedDocument, *keys: str) -> list[Path]:
+    """Return where some keys of every rule stand, whether the rule has them or not."""
+    return [(*path, *keys) for path in (*document.entries("earning"), *document.entries("discounts"))]
+
+
 def _check_ids(document: LocatedDocument) -> Errors:
     owner = [("owner",)] if document.get("owner", "id") is not None else []
     parties: list[Path] = [*owner, *document.entries("banks"), *document.entries("retailers")]
@@ -81,11 +86,14 @@ def _check_ids(document: LocatedDocument) -> Errors:
 
 def _check_references(document: LocatedDocument) -> Errors:
     rules: list[Path] = [*document.entries("earning"), *document.entries("discounts")]
+    multiplied = _rules(document, "multiply", "rules")
     references: list[tuple[Path, str, tuple[str, ...]]] = [
         *(((*path, "bank"), "bank", ("banks",)) for path in document.entries("card_products")),
         *(((*path, "retailer"), "retailer", ("retailers",)) for path in document.entries("partners")),
         *((item, "partner", ("partners",)) for path in rules for item in document.entries(*path, "partners")),
         *((item, "card product", ("card_products",)) for path in rules for item in document.entries(*path, "products")),
+        *(((*path, "exclusive"), "group", ("exclusive",)) for path in rules),
+        *((item, "earning rule", ("earning",)) for at in multiplied for item in document.entries(*at)),
         *(
             (item, "rule", ("earning", "discounts"))
             for path in document.entries("caps")
@@ -103,8 +111,10 @@ def _check_references(document: LocatedDocument) -> Errors:
 def _check_currencies(document: LocatedDocument) -> Errors:
     parties: list[Path] = [("owner",), *document.entries("banks"), *document.entries("retailers")]
     stated: list[tuple[Path, bool]] = [((*path, "currency"), False) for path in (*parties, *document.entries("caps"))]
-    for rule in document.entries("earning"):
-        stated += [((*rule, "rate", "per", code), True) for code in document.get(*rule, "rate", "per") or ()]
+    for at in (*_rules(document, "rate", "per"), *_rules(document, "amounts"), *_rules(document, "when", "amounts")):
+        stated += [((*at, code), True) for code in document.get(*at) or ()]
+    for at in _rules(document, "when", "currencies"):
+        stated += [(item, False) for item in document.entries(*at)]
     for path, at_key in stated:
         code = path[-1] if at_key else document.get(*path)
         if code is not None and path not in document.broken and code not in CURRENCIES:
@@ -194,18 +204,23 @@ def _check_card_ranges(document: LocatedDocument) -> Errors:
 
 def _check_amounts(document: LocatedDocument) -> Errors:
     """Refuse what the minor unit cannot express: more decimals than a currency or the miles have."""
-    for rule in document.entries("earning"):
-        for code in document.get(*rule, "rate", "per") or ():
-            yield from _check_decimals(document, (*rule, "rate", "per", code), code)
-    decimals = document.get("miles", "decimals")
+    for at in (*_rules(document, "rate", "per"), *_rules(document, "amounts")):
+        for code in document.get(*at) or ():
+            yield from _check_decimals(document, (*at, code), code)
+    for at in _rules(document, "when", "amounts"):
+        for code in document.get(*at) or ():
+            yield from _check_decimals(document, (*at, code, "from"), code)
+            yield from _check_decimals(document, (*at, code, "to"), code)
     for cap in document.entries("caps"):
         currency = document.get(*cap, "currency")
         if currency is not None:
             yield from _check_decimals(document, (*cap, "amount"), currency)
-        miles = document.get(*cap, "miles")
+    decimals = document.get("miles", "decimals")
+    for at in (*_rules(document, "bonus", "miles"), *((*cap, "miles") for cap in document.entries("caps"))):
+        miles = document.get(*at)
         if miles is not None and decimals is not None and _decimals(miles) > decimals:
             problem = f"{shown(miles)} is no whole number of the smallest mile"
-            yield document.error((*cap, "miles"), problem, f"write at most {decimals} decimals")
+            yield document.error(at, problem, f"write at most {decimals} decimals")
 
 
 def _decimals(value: str | int | Decimal) -> int:
@@ -303,12 +318,16 @@ def _check_miles_step(document: LocatedDocument, cap: Path, rule: Path) -> Error
 
 
 def _check_discount_cap(document: LocatedDocument, cap: Path, item: Path, rule: Path) -> Errors:
-    """Demand a currency the rule can discount in, and room for the discount on one major unit."""
+    """Demand a currency the rule can discount in, and room for a fixed discount or that on one major unit."""
     currency, limit, percent = (
         document.get(*cap, "currency"),
         document.get(*cap, "amount"),
         document.get(*rule, "percent"),
     )
+    fixed = document.get(*rule, "amounts", currency) if currency is not None else None
+    if limit is not None and fixed is not None and decimal(limit) < decimal(fixed):
+        problem = f"{shown(limit)} is less than what {document.get(*rule, 'id')!r} gives, which is {shown(fixed)}"
+        yield document.error((*cap, "amount"), problem, f"write {shown(fixed, quoted=False)} or more")
     if limit is not None and percent is not None and decimal(limit) * 100 < decimal(percent):
         step = decimal(percent) / 100
         problem = f"{shown(limit)} is less than the discount of {document.get(*rule, 'id')!r} on 1 {currency or 'unit'}"
@@ -331,6 +350,6 @@ _CHECKS: Final[tuple[Callable[[LocatedDocument], Errors], ...]] = (
     _check_funding,
     _check_rates,
     _check_caps,
-    lambda document: check_conditions(document, CURRENCIES),
-    lambda document: check_rules(document, CURRENCIES),
+    check_conditions,
+    check_rules,
 )

@@ -63,15 +63,15 @@ def _range(currency: str, limits: Mapping[str, Any]) -> AmountRange:
     )
 
 
-def check_conditions(document: LocatedDocument, currencies: frozenset[str]) -> Iterator[DocumentError]:
-    """Yield what is wrong with the conditions of every rule."""
-    sectors = {document.get(*path, "sector") for path in document.entries("partners")}
+def check_conditions(document: LocatedDocument) -> Iterator[DocumentError]:
+    """Yield what is wrong with the conditions of every rule, its currencies and their minor units aside."""
+    sectors = {str(document.get(*path, "sector")) for path in document.entries("partners")}
     for rule in (*document.entries("earning"), *document.entries("discounts")):
         when = (*rule, "when")
         for item in document.entries(*when, "sectors"):
             word = document.get(*item)
             if word is not None and word not in sectors:
-                hint = f"{did_you_mean(word, (str(sector) for sector in sectors))}write the sector of a partner"
+                hint = f"{did_you_mean(word, sectors)}write the sector of a partner"
                 yield document.error(item, f"{shown(word)} is no sector", hint)
         for item in document.entries(*when, "mccs"):
             written = document.get(*item)
@@ -79,12 +79,8 @@ def check_conditions(document: LocatedDocument, currencies: frozenset[str]) -> I
                 yield document.error(item, f"{shown(written)} holds no code", "write the lower code first")
         yield from _check_days(document, (*when, "dates"))
         yield from _check_hours(document, (*when, "hours"))
-        for code in (*(document.get(*when, "amounts") or ()),):
-            yield from _check_amounts(document, (*when, "amounts", code), code, currencies)
-        for item in document.entries(*when, "currencies"):
-            code = document.get(*item)
-            if code is not None and code not in currencies:
-                yield document.error(item, f"{shown(code)} is no currency", "write an ISO 4217 letter code such as EUR")
+        for code in document.get(*when, "amounts") or ():
+            yield from _check_range(document, (*when, "amounts", code))
 
 
 def _check_days(document: LocatedDocument, at: Path) -> Iterator[DocumentError]:
@@ -109,20 +105,7 @@ def _check_hours(document: LocatedDocument, at: Path) -> Iterator[DocumentError]
         )
 
 
-def _check_amounts(
-    document: LocatedDocument, at: Path, currency: str, currencies: frozenset[str]
-) -> Iterator[DocumentError]:
-    if at in document.broken:
-        return
-    if currency not in currencies:
-        expected = "write an ISO 4217 letter code such as EUR"
-        yield document.error(at, f"{shown(currency)} is no currency", expected, at_key=True)
-        return
-    limits = [document.get(*at, key) for key in ("from", "to")]
-    for key, limit in zip(("from", "to"), limits, strict=True):
-        if limit is not None and Decimal(limit).scaleb(exponent(currency)) % 1:
-            problem = f"{shown(limit)} is no whole number of the minor unit of {currency}"
-            yield document.error((*at, key), problem, f"write at most {exponent(currency)} decimals")
-    lowest, highest = limits
+def _check_range(document: LocatedDocument, at: Path) -> Iterator[DocumentError]:
+    lowest, highest = document.get(*at, "from"), document.get(*at, "to")
     if lowest is not None and highest is not None and Decimal(highest) < Decimal(lowest):
         yield document.error((*at, "to"), "is below from, so that no amount is within", "write the larger amount here")

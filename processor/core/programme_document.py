@@ -188,51 +188,52 @@ def _product(entry: Mapping[str, Any]) -> CardProduct:
 
 
 def _earning(entry: Mapping[str, Any], unit: str, scale: int) -> Rule:
-    rates, fixed, multiplication = {}, {}, None
+    base = AmountBase(entry.get("base", AmountBase.BILLING))
     if "rate" in entry:
         miles = decimal(entry["rate"]["miles"]) * scale
         rates = {
             currency: _ratio(miles, decimal(amount) * 10 ** exponent(currency))
             for currency, amount in entry["rate"]["per"].items()
         }
-    elif "bonus" in entry:
-        fixed = {unit: int(decimal(entry["bonus"]["miles"]) * scale)}
-    else:
-        multiply = entry["multiply"]
-        multiplication = Multiplication(
-            rules=frozenset(multiply["rules"]), by=_ratio(decimal(multiply["by"]), Decimal(1))
-        )
-    return Rule(
-        benefit=Benefit.MILES,
-        base=AmountBase(entry.get("base", AmountBase.BILLING)),
-        rates=rates,
-        fixed=fixed,
-        multiplication=multiplication,
-        **_common(entry),
-    )
+        return _rule(entry, Benefit.MILES, base, rates=rates)
+    if "bonus" in entry:
+        return _rule(entry, Benefit.MILES, base, fixed={unit: int(decimal(entry["bonus"]["miles"]) * scale)})
+    multiply = entry["multiply"]
+    by = _ratio(decimal(multiply["by"]), Decimal(1))
+    return _rule(entry, Benefit.MILES, base, multiplication=Multiplication(rules=frozenset(multiply["rules"]), by=by))
 
 
 def _discount(entry: Mapping[str, Any]) -> Rule:
-    rates, fixed = {}, {}
+    base = AmountBase(entry["base"])
     if "percent" in entry:
-        rates = {"*": _ratio(decimal(entry["percent"]), Decimal(100))}
-    else:
-        fixed = {
-            currency: int(decimal(amount) * 10 ** exponent(currency)) for currency, amount in entry["amounts"].items()
-        }
-    return Rule(benefit=Benefit.DISCOUNT, base=AmountBase(entry["base"]), rates=rates, fixed=fixed, **_common(entry))
+        return _rule(entry, Benefit.DISCOUNT, base, rates={"*": _ratio(decimal(entry["percent"]), Decimal(100))})
+    fixed = {currency: int(decimal(amount) * 10 ** exponent(currency)) for currency, amount in entry["amounts"].items()}
+    return _rule(entry, Benefit.DISCOUNT, base, fixed=fixed)
 
 
-def _common(entry: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what every rule has; one that never divides rounds nothing."""
-    return {
-        "id": entry["id"],
-        "rounding": Rounding(entry.get("rounding", Rounding.DOWN)),
-        "funder": Funder(entry["funder"]),
-        "when": compile_conditions(entry),
-        "priority": entry.get("priority", 0),
-        "exclusive": entry.get("exclusive"),
-    }
+def _rule(
+    entry: Mapping[str, Any],
+    benefit: Benefit,
+    base: AmountBase,
+    *,
+    rates: Mapping[str, Ratio] | None = None,
+    fixed: Mapping[str, int] | None = None,
+    multiplication: Multiplication | None = None,
+) -> Rule:
+    """Return a rule that gives in one of three ways; one that never divides rounds nothing."""
+    return Rule(
+        id=entry["id"],
+        benefit=benefit,
+        base=base,
+        rates=rates or {},
+        fixed=fixed or {},
+        multiplication=multiplication,
+        rounding=Rounding(entry.get("rounding", Rounding.DOWN)),
+        funder=Funder(entry["funder"]),
+        when=compile_conditions(entry),
+        priority=entry.get("priority", 0),
+        exclusive=entry.get("exclusive"),
+    )
 
 
 def _cap(entry: Mapping[str, Any], scale: int) -> Cap:

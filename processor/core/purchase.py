@@ -62,6 +62,7 @@ class Folded:
 _ANCHORS: Final = frozenset({Effect.AUTHORIZED, Effect.FINAL, Effect.CLEARED, Effect.REQUESTED, Effect.DECLINED})
 
 _EARNS: Final = frozenset({Effect.AUTHORIZED, Effect.FINAL, Effect.CLEARED})
+"""What says that something was approved or cleared."""
 
 
 def fold(
@@ -121,14 +122,8 @@ def moves_anchor(events: Iterable[Event], event: Event) -> bool:
 
     What the purchase earned depends on it, so it must then be granted afresh.
     """
-    before = sorted(events, key=_order)
-    if not any(known.effect in _EARNS for known in before):
-        return False
-    return anchor_of(sorted((*before, event), key=_order)) is event
-
-
-_OPEN_ALONE: Final = Effect.AUTHORIZED
-_CLEARED_ALONE: Final = frozenset({Effect.FINAL, Effect.CLEARED})
+    known = tuple(events)
+    return any(entry.effect in _EARNS for entry in known) and anchor_of(sorted((*known, event), key=_order)) is event
 
 
 def _fold_alone(event: Event) -> Folded | None:
@@ -139,31 +134,21 @@ def _fold_alone(event: Event) -> Folded | None:
     amount, billing = event.amount, event.billing
     if event.credit or event.estimated or event.part or amount is None or billing is None or not amount.amount_minor:
         return None
-    if event.effect is _OPEN_ALONE:
-        state = PurchaseState.AUTHORIZED
-    elif event.effect in _CLEARED_ALONE and event.kind in _SETTLES_ALONE:
-        state = PurchaseState.CLEARED
-    else:
+    if event.effect not in _EARNS:
         return None
-    transaction = (_alone(amount, state),)
+    is_open = event.effect is Effect.AUTHORIZED
+    transaction = (_alone(amount, is_open=is_open),)
     return Folded(
         anchor=event,
         transaction=transaction,
-        billing=transaction if billing is amount else (_alone(billing, state),),
-        state=state,
+        billing=transaction if billing is amount else (_alone(billing, is_open=is_open),),
+        state=PurchaseState.AUTHORIZED if is_open else PurchaseState.CLEARED,
     )
 
 
-_SETTLES_ALONE: Final = frozenset({MessageKind.FINANCIAL, MessageKind.PRESENTMENT})
-
-
-def _alone(money: Money, state: PurchaseState) -> Amounts:
-    is_open = state is PurchaseState.AUTHORIZED
-    return Amounts(
-        currency=money.currency,
-        open_minor=money.amount_minor if is_open else 0,
-        cleared_minor=0 if is_open else money.amount_minor,
-    )
+def _alone(money: Money, *, is_open: bool) -> Amounts:
+    open_minor, cleared_minor = (money.amount_minor, 0) if is_open else (0, money.amount_minor)
+    return Amounts(currency=money.currency, open_minor=open_minor, cleared_minor=cleared_minor)
 
 
 def _order(event: Event) -> tuple[int, int, bytes]:

@@ -74,8 +74,7 @@ def accept_clearing_file(
     except Exception as error:
         if is_retryable(error):
             problem = (
-                "the database stopped answering, or the next piece of the file took longer than 30 seconds to arrive; "
-                "nothing of the file counts: hand it in again"
+                "the database stopped answering, or the file arrived too slowly; nothing of it counts: hand it in again"
             )
             raise ClearingInterruptedError(problem) from error
         raise

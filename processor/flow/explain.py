@@ -78,11 +78,12 @@ def recompute(programme: Programme, detail: Mapping[str, Any]) -> Recomputed:
     """Entitle the stored inputs again."""
     inputs = detail["inputs"]
     folded = Folded(anchor=None, transaction=_amounts(inputs["transaction"]), billing=_amounts(inputs["billing"]))
+    at = _circumstances(programme, detail) if "product" in inputs else None
     return Recomputed(
         folded=folded,
         considered=tuple(map(_considered, detail.get("considered", ()))),
-        entitled=_entitled(programme, folded, detail),
-        at=circumstances_stored(programme, detail) if "product" in inputs else None,
+        entitled=_NOTHING if at is None else _entitled(programme, folded, at, inputs["processing_code"]),
+        at=at,
     )
 
 
@@ -127,25 +128,22 @@ def _holds(
     return (grant.entitled, grant.granted, grant.available, cut_by) == stored
 
 
-def _entitled(programme: Programme, folded: Folded, detail: Mapping[str, Any]) -> Entitled:
+def _entitled(programme: Programme, folded: Folded, at: Circumstances, processing_code: str) -> Entitled:
     """Entitle stored amounts; the decision's guards stand before."""
-    inputs = detail["inputs"]
-    product = inputs.get("product")
-    if product is None or is_excluded(programme, mcc=inputs["mcc"], processing_code=inputs["processing_code"]):
+    if is_excluded(programme, mcc=at.mcc, processing_code=processing_code):
         return _NOTHING
     if not any(entry.open_minor or entry.cleared_minor for entry in folded.transaction):
         return _NOTHING
-    partner = programme.partners[detail["partner"]] if "partner" in detail else None
-    return entitle_amounts(programme, folded, partner=partner, at=circumstances_stored(programme, detail))
+    partner = None if at.partner is None else programme.partners[at.partner]
+    return entitle_amounts(programme, folded, partner=partner, at=at)
 
 
-def circumstances_stored(programme: Programme, detail: Mapping[str, Any]) -> Circumstances:
+def _circumstances(programme: Programme, detail: Mapping[str, Any]) -> Circumstances:
     """Return where, when and how a purchase was made, as its decision keeps it."""
-    inputs = detail["inputs"]
-    partner = programme.partners[detail["partner"]] if "partner" in detail else None
+    inputs, partner = detail["inputs"], detail.get("partner")
     return Circumstances(
-        partner=partner.id if partner else None,
-        sector=partner.sector if partner else "",
+        partner=partner,
+        sector="" if partner is None else programme.partners[partner].sector,
         product=inputs["product"],
         mcc=inputs["mcc"],
         acquirer=inputs.get("acquirer", ""),

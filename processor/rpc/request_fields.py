@@ -3,21 +3,14 @@
 An error names the field and what to write there; it never repeats what was written, which may be a card number.
 """
 
-import re
 from typing import Final
 from uuid import UUID
 
-from processor.core.card import passes_check_digit
+from processor.core.card import holds_card_number
 from processor.core.located_document import CONTROL
 from processor.rpc.errors import CallError, ErrorReason
 
 LONGEST_ACTOR: Final = 100
-
-_CARD_NUMBER: Final = re.compile(
-    r"(?<![0-9])(?:[0-9]{12,19}|[0-9]{4}(?:[ -][0-9]{4}){2}(?:[ -][0-9]{1,4}){1,2}|[0-9]{4}[ -][0-9]{6}[ -][0-9]{4,5})"
-    r"(?![0-9])"
-)
-"""What is written like a card number: 12 to 19 digits in one run, in groups of four, or of 4, 6 and 4 or 5."""
 
 
 def invalid_field(field: str, problem: str) -> CallError:
@@ -35,7 +28,7 @@ def reason_and_actor(reason: str, actor: str) -> tuple[str, str]:
     for field, text in (("reason", reason), ("actor", actor)):
         if CONTROL.search(text):
             raise invalid_field(field, "holds a control character; write one line of text")
-        if _holds_card_number(text):
+        if holds_card_number(text):
             raise invalid_field(field, "seems to hold a card number; name the account or a ticket instead")
     return reason, actor
 
@@ -46,8 +39,3 @@ def request_id_of(text: str) -> UUID:
         return UUID(text)
     except ValueError:
         raise invalid_field("request_id", "is no UUID; make one, and keep it for a repeat of this call") from None
-
-
-def _holds_card_number(text: str) -> bool:
-    digits = (re.sub(r"[ -]", "", found.group()) for found in _CARD_NUMBER.finditer(text))
-    return any(passes_check_digit(number) for number in digits)

@@ -5,19 +5,17 @@ kept by their length alone.
 It is for tools, not for the path of a message.
 """
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from processor.core.card import passes_check_digit
+from processor.core.card import holds_card_number
 from processor.wire.decode import Decoded, decode, library_decode
 from processor.wire.dialect import Dialect
 from processor.wire.layout import Layout, LayoutError
 
 DROPPED: Final = "dropped"
 HIDDEN: Final = "not shown, it may be a card number"
-_DIGITS: Final = re.compile(r"(?<![0-9])[0-9]{12,19}(?![0-9])")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,15 +67,12 @@ def _shown(dialect: Dialect, decoded: Decoded, name: str, value: str) -> str:
         return "" if decoded.pan is None else decoded.pan.masked
     if name in decoded.fields:
         kept = decoded.fields[name]
-        return HIDDEN if decoded.pan is None and _is_like_a_card_number(kept) else kept
+        # Where the message names no card to compare it with, groups of any length count as one run.
+        ungrouped = kept.replace(" ", "").replace("-", "")
+        return HIDDEN if decoded.pan is None and holds_card_number(ungrouped) else kept
     if name in dialect.sensitive:
         return DROPPED
     return f"not kept ({len(value)} characters)" if value else ""
-
-
-def _is_like_a_card_number(value: str) -> bool:
-    """Tell whether a value holds what could be a card number, where the message names none to compare it with."""
-    return any(map(passes_check_digit, _DIGITS.findall(value.replace(" ", "").replace("-", ""))))
 
 
 def _subfield_rows(

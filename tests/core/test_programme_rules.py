@@ -64,6 +64,12 @@ FUEL_RATE: Final = "exclusive: welcome\n    rate: {miles: 3"
             "different bases",
         ),
         ("miles: 500}", "miles: 200}", "caps[1].miles", "less than one step of 'big-basket'"),
+        (
+            "miles: 500}",
+            "miles: 500}\n  - {id: till-daily, rules: [five-off], period: day, amount: 4, currency: EUR}",
+            "caps[2].amount",
+            "less than what 'five-off' gives",
+        ),
     ],
 )
 def test_a_mistake_is_said_at_its_place(old: str, new: str, path: str, problem: str) -> None:
