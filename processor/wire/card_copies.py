@@ -25,10 +25,12 @@ def copies_of(pan: Pan, fields: Mapping[str, str]) -> list[str]:
     """Return the names of the fields that hold the account number in any form; packed digits read as digits do."""
     digits = pan.clear()
     lost = _OF_A_NUMBER if len(digits) >= 16 else _OF_A_SHORT_NUMBER
-    # The middle alone is looked for first: it is in the number, and in what is left when either end is cut.
-    if not _holds(_BETWEEN.join(fields.values()), digits[lost:-lost]):
-        return []
+    # What is left when either end is cut; what is cut on the left begins where a field would, not with a run of zeros.
     parts = (digits[:-lost], digits[len(digits[: lost + 1].rstrip("0")) - 1 :])
+    # Nearly every message holds neither, so that all fields are looked through at once first.
+    said = _BETWEEN.join(fields.values())
+    if not (_holds(said, parts[0]) or _holds(said, parts[1])):
+        return []
     return [
         name
         for name, value in fields.items()
@@ -38,7 +40,9 @@ def copies_of(pan: Pan, fields: Mapping[str, str]) -> list[str]:
 
 
 def _holds(said: str, digits: str) -> bool:
-    if digits in said.replace(" ", "").replace("-", "") or _ASCII.join(digits) in said:
+    if digits in said or _ASCII.join(digits) in said:
         return True
     ebcdic = _EBCDIC.join(digits)
-    return ebcdic in said or ebcdic.lower() in said
+    if ebcdic in said or ebcdic.lower() in said:
+        return True
+    return (" " in said or "-" in said) and digits in said.replace(" ", "").replace("-", "")

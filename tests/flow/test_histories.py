@@ -164,7 +164,7 @@ def check_quotes(teller: Teller, terms: Terms) -> None:
         before.append(message)
 
 
-@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(history=HISTORIES, holding=HOLDINGS, seed=st.integers(0, 2**32))
 def test_every_history_ends_as_the_plain_model_says(
     uncapped: Pipeline, history: list[Step], holding: Holding, seed: int
