@@ -11,6 +11,7 @@ import typer
 import schemas
 from processor.cli.failure import CommandError
 from processor.cli.options import read_text
+from processor.core.card import holds_card_number
 from processor.wire.dialect import Dialect, DialectError, parse_dialect
 
 _SUFFIX: Final = ".yaml"
@@ -34,8 +35,9 @@ def compile_dialect(named: str) -> Dialect:
         return parse_dialect(named, known[named], known)
     path = Path(named)
     if path.suffix != _SUFFIX and not path.is_file():
+        told = "such dialect" if holds_card_number(named) else f"dialect {named!r}"
         raise typer.BadParameter(
-            f"there is no dialect {named!r}; choose from {', '.join(known)}, or name a file that ends in {_SUFFIX}"
+            f"there is no {told}; choose from {', '.join(known)}, or name a file that ends in {_SUFFIX}"
         )
     text = read_text(named)
     return parse_dialect(path.stem, text, {**texts_beside(path), **known}, source=named)

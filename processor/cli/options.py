@@ -1,14 +1,17 @@
 """Options that many verbs share, and the files they read."""
 
 import os
+import re
 import stat
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, BinaryIO
+from typing import Annotated, BinaryIO, Final
 
 import typer
+
+from processor.core.card import holds_card_number
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
 
@@ -17,6 +20,9 @@ LimitOption = Annotated[int, typer.Option("--limit", min=1, max=100_000, help="L
 BankOption = Annotated[str, typer.Option("--bank", help="The bank, as the programme document names it.")]
 
 STANDARD_INPUT = "-"
+
+_LIKE_A_MESSAGE: Final = re.compile(r"[0-9A-Za-z+/=\s]{24,}")
+"""What a message in hexadecimal or base64 looks like; the name of a file mostly has a dot."""
 
 
 @contextmanager
@@ -56,7 +62,8 @@ def size_of(source: BinaryIO) -> int | None:
 
 
 def unreadable(file: str, error: OSError) -> typer.BadParameter:
-    """Return the usage error of a file that cannot be read."""
+    """Return the usage error of a file that cannot be read; what may be a message or a card number is not repeated."""
+    told = "what is named" if _LIKE_A_MESSAGE.fullmatch(file) or holds_card_number(file) else file
     return typer.BadParameter(
-        f"cannot read {file} ({error.strerror}); name a file, or - for standard input", param_hint="FILE"
+        f"cannot read {told} ({error.strerror}); name a file, or - for standard input", param_hint="FILE"
     )

@@ -67,7 +67,8 @@ class DialectText:
         word = word_of(value)
         if word in names:
             return word
-        self.refuse(path, f"is {shown(value)}", f"{did_you_mean(value, names)}expected one of {', '.join(names)}")
+        expected = f"{did_you_mean(value, names)}expected one of {', '.join(names)}" if names else _NONE
+        self.refuse(path, f"is {shown(value)}", expected)
         return None
 
     def words(self, path: Path, value: Any, choices: Iterable[str] | None = None) -> tuple[str, ...]:
@@ -83,7 +84,8 @@ class DialectText:
             word = word_of(entry)
             if word is None or (names is not None and word not in names):
                 hint = did_you_mean(entry, names or ())
-                self.refuse((*path, index), f"lists {shown(entry)}", f"{hint}expected {_choices(names)}")
+                expected = _NONE if names is not None and not names else f"{hint}expected {_choices(names)}"
+                self.refuse((*path, index), f"lists {shown(entry)}", expected)
             else:
                 found.append(word)
         return tuple(found)
@@ -166,6 +168,9 @@ def _located(source: str, text: str, content: str) -> LocatedDocument:
         expected = "expected a mapping of keys to values, such as description"
         raise DialectError([found.error((), f"is no {content}", expected)])
     return found
+
+
+_NONE: Final = "there is none to choose from; mend what stands before"
 
 
 def _choices(names: frozenset[str] | None) -> str:

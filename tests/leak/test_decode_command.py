@@ -1,5 +1,6 @@
 """``cobrand decode``: what a person is shown of a message holds no card data, in a table, in JSON, in a complaint."""
 
+from base64 import b64encode
 from pathlib import Path
 
 import pytest
@@ -64,3 +65,24 @@ def test_a_number_that_is_not_in_its_own_element_is_not_shown(run: Run, dialect:
         )
 
         assert set() == leaks(shown(run, dialect, raw.hex().encode(), "--json"), SOUGHT)
+
+
+@pytest.mark.parametrize("dialect", DECODED)
+def test_a_message_where_a_file_is_named_is_not_repeated(run: Run, dialect: Dialect) -> None:
+    """Somebody who writes the message, or the number, where the file's name belongs is told so, and not shown it."""
+    raw = full_message(dialect, 1, GOLD)
+    for named in (raw.hex(), b64encode(raw).decode(), GOLD, raw[:48].hex()):
+        result = run("decode", named, "--dialect", dialect.name)
+
+        said = f"{result.stdout}{result.stderr}".replace("\n", "").replace(" ", "").replace("│", "")
+        assert 2 == result.exit_code
+        assert "standardinput" in said
+        assert set() == leaks(said.encode(), SOUGHT)
+
+
+def test_a_number_in_the_place_of_a_dialect_is_not_repeated(run: Run) -> None:
+    """An unknown dialect is named in the complaint, save where it is a card number."""
+    assert "'iso78'" in run("decode", "-", "--dialect", "iso78", stdin=b"00").stderr
+    result = run("decode", "-", "--dialect", GOLD, stdin=b"00")
+    assert 2 == result.exit_code
+    assert set() == leaks(f"{result.stdout}{result.stderr}".encode(), SOUGHT)
