@@ -18,12 +18,13 @@ import iso8583
 
 from examples.traffic.skyways import dialects
 from processor.core.accrual import entitle
+from processor.core.cap import Cap, CapPeriod
 from processor.core.conditions import AmountRange, Conditions
 from processor.core.event import Event, event_of
 from processor.core.grant import Grant, regrant
 from processor.core.message import CardMessage
 from processor.core.money import Rounding
-from processor.core.programme import Cap, CapPeriod, FinancialMeaning, Link, LinkMode, Merchant, Partner, Programme
+from processor.core.programme import FinancialMeaning, Link, LinkMode, Merchant, Partner, Programme
 from processor.core.purchase import fold
 from processor.core.rule import AmountBase, Benefit, Best, Funder, Multiplication, Ratio, Rule
 from processor.wire.card_message import to_card_message

@@ -11,9 +11,9 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, text
 
-from processor.core.grant import caps_on
+from processor.core.cap import CapPeriod
 from processor.core.posting import MEMBER_AVAILABLE, MEMBER_PENDING
-from processor.core.programme import CapPeriod, Programme
+from processor.core.programme import Programme
 from processor.store.tables import metadata
 
 Row = dict[str, Any]
@@ -113,7 +113,7 @@ def _shape(
         return tuple(dict(row) for row in found.mappings())
 
     awards = rows("award", "message_id")
-    caps = {cap.id: cap for award in awards for cap in caps_on(programme, award["rule"], award["unit"])}
+    caps = {cap.id: cap for award in awards for cap in programme.caps_on(award["rule"], award["unit"])}
     if any(cap.period is CapPeriod.PURCHASE for cap in caps.values()):
         raise SampleError("a cap counts each purchase apart, which the yardstick does not write")
     return Shape(

@@ -18,9 +18,9 @@ import orjson
 from sqlalchemy import Connection, make_url, text
 
 from benchmarks.row_shape import Row, Shape
-from processor.core.grant import period_of
+from processor.core.cap import CapPeriod, period_of
 from processor.core.posting import MEMBER_AVAILABLE, MEMBER_PENDING
-from processor.core.programme import CapPeriod, Programme
+from processor.core.programme import Programme
 from processor.store.schema import id_of_day
 
 CLIENTS: Final = 16

@@ -13,9 +13,9 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row
 
+from processor.core.cap import CounterKey, period_of
 from processor.core.decision import Purchase
 from processor.core.event import Event
-from processor.core.grant import CounterKey, caps_on, period_of
 from processor.core.links import purchases_in
 from processor.core.posting import REVERSE_OF, ChargeKey, Template, party_of
 from processor.core.programme import Programme
@@ -278,7 +278,7 @@ def _counters_of(account: _Account, revision_of: RevisionOf) -> dict[CounterKey,
         except LookupError:
             continue
         for grant in purchase.grants:
-            for cap in caps_on(programme, grant.rule, grant.unit):
+            for cap in programme.caps_on(grant.rule, grant.unit):
                 key = cap.id, period_of(cap, purchase.occurred_on, purchase.id)
                 used[key] = used.get(key, 0) + max(grant.granted, 0)
     return used

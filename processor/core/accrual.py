@@ -4,9 +4,9 @@ Step four of a decision, after the fold and the merchant match; it reads no bala
 give the same entitlement at any time and in any order.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Mapping
+from operator import attrgetter
+from typing import Final, NamedTuple
 
 from processor.core.conditions import Circumstances
 from processor.core.contest import Entitlement, Lost, contest
@@ -15,24 +15,21 @@ from processor.core.lifecycle import PurchaseState
 from processor.core.merchant_match import match_merchant
 from processor.core.money import divide
 from processor.core.outcome import Reason
+from processor.core.plan import Plan, Steps
 from processor.core.programme import Partner, Programme
 from processor.core.purchase import Amounts, Folded
-from processor.core.rule import Benefit, Rule
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entitled:
+class Entitled(NamedTuple):
     """A purchase's entitlements, the partner it matched, and, where there are none, why.
 
-    ``unrated`` names the rules that would apply but have no rate for the purchase's currency; ``lost`` are those that
-    would give something, had another one not won.
+    ``unrated`` names the rules that would apply but have no rate for the purchase's currency.
     """
 
     partner: Partner | None
     entitlements: tuple[Entitlement, ...]
     unrated: tuple[str, ...]
     reason: Reason | None
-    lost: tuple[Lost, ...] = ()
 
 
 def entitle(programme: Programme, folded: Folded) -> Entitled:
@@ -72,32 +69,31 @@ def is_excluded(programme: Programme, *, mcc: str, processing_code: str) -> bool
     return mcc in programme.excluded_mccs or processing_code[:2] in programme.excluded_processing_codes
 
 
-def entitle_amounts(programme: Programme, folded: Folded, *, partner: Partner | None, at: Circumstances) -> Entitled:
+def entitle_amounts(
+    programme: Programme, folded: Folded, *, partner: Partner | None, at: Circumstances, lost: list[Lost] | None = None
+) -> Entitled:
     """Return what the rules give for a purchase's amounts in some circumstances; its anchor is not looked at.
 
     A decision comes here behind its guards, an explanation with the amounts and circumstances that were stored.
+    ``lost`` receives the rules that would give something, had another one not won: only an explanation asks for them.
     """
     plan = programme.plan(at)
-    given: list[Entitlement] = []
-    unrated: list[str] = []
-    for rule in plan.rules:
-        amounts = folded.amounts(rule.base)
-        if rule.rates:
-            if not _add_rated(programme, rule, amounts, given):
-                unrated.append(rule.id)
-        elif rule.fixed:
-            _add_fixed(programme, rule, amounts, given)
-    lost: list[Lost] = []
+    billing, transaction = folded.billing, folded.transaction
+    if len(billing) == 1 and len(transaction) == 1:
+        steps = plan.steps(billing[0].currency, transaction[0].currency)
+        unrated, given = steps.unrated, _given(steps, billing[0], transaction[0])
+    else:
+        unrated, given = _given_in_several(plan, folded)
     if plan.contested or plan.multipliers:
-        given, lost = contest(programme, plan, given)
+        given = contest(programme, plan, given, lost)
     reason = None
     if not given:
         reason = Reason.CURRENCY_NOT_RATED if unrated else Reason.NO_RULE
-    return Entitled(partner=partner, entitlements=tuple(given), unrated=tuple(unrated), reason=reason, lost=tuple(lost))
+    return Entitled(partner, tuple(given), unrated, reason)
 
 
 def _nothing(partner: Partner | None, reason: Reason) -> Entitled:
-    return Entitled(partner=partner, entitlements=(), unrated=(), reason=reason)
+    return Entitled(partner, (), (), reason)
 
 
 def partner_of(programme: Programme, anchor: Event) -> Partner | None:
@@ -127,57 +123,56 @@ _WHY_NOTHING: Final = {
 }
 
 
-def _add_rated(programme: Programme, rule: Rule, amounts: Sequence[Amounts], given: list[Entitlement]) -> bool:
-    """Add what a rule gives by its rates, miles over all currencies in one and a discount per currency.
+def _given(steps: Steps, billing: Amounts, transaction: Amounts) -> list[Entitlement]:
+    """Return what the rules give for one amount as billed and as paid, in the rules' order.
 
-    Returns whether it rates any currency of the purchase.
+    A fixed benefit is given from the first part that clears on, and a lone refund takes none; fixed money is never
+    more than what was paid.
     """
-    totals: dict[str, tuple[int, int]] = {}
-    rated = False
-    for entry in amounts:
-        rate = rule.rate(entry.currency)
-        if rate is None:
+    given: list[Entitlement] = []
+    billed_cleared, paid_cleared = billing.cleared_minor, transaction.cleared_minor
+    billed_whole, paid_whole = billing.open_minor + billed_cleared, transaction.open_minor + paid_cleared
+    for rule, billed, unit, numerator, denominator, rounding, fixed, is_money, lowest, highest in steps.steps:
+        whole, cleared = (billed_whole, billed_cleared) if billed else (paid_whole, paid_cleared)
+        magnitude = whole if whole >= 0 else -whole
+        if magnitude < lowest or (highest is not None and magnitude > highest):
             continue
-        rated = True
-        if rule.when.amounts and not _counts(rule, entry):
+        if fixed is None:
+            total = divide(whole * numerator, denominator, rounding)
+            cleared = total if cleared == whole else divide(cleared * numerator, denominator, rounding)
+        elif whole <= 0:
             continue
-        unit = programme.unit if rule.benefit is Benefit.MILES else entry.currency
-        numerator, denominator = rate.numerator, rate.denominator
-        total = divide((entry.open_minor + entry.cleared_minor) * numerator, denominator, rule.rounding)
-        cleared = divide(entry.cleared_minor * numerator, denominator, rule.rounding) if entry.open_minor else total
-        if unit in totals:
-            before = totals[unit]
-            total, cleared = total + before[0], cleared + before[1]
-        totals[unit] = (total, cleared)
-    for unit, (total, cleared) in totals.items():
+        elif is_money:
+            total, cleared = min(fixed, whole), max(0, min(fixed, cleared))
+        else:
+            total, cleared = fixed, fixed if cleared > 0 else 0
         given.append(Entitlement(rule, unit, total, cleared))
-    return rated
+    return given
 
 
-def _add_fixed(programme: Programme, rule: Rule, amounts: Sequence[Amounts], given: list[Entitlement]) -> None:
-    """Add what a rule gives whatever the amount, from the first part that clears on; a lone refund gives nothing.
+def _given_in_several(plan: Plan, folded: Folded) -> tuple[tuple[str, ...], list[Entitlement]]:
+    """Return the rules without any rate and what the others give, where amounts are in several currencies or none.
 
-    Fixed money is never more than what was paid.
+    Miles add up over the currencies, a fixed number of them is given once; money is given in each.
     """
-    paid = has_cleared = False
-    for entry in amounts:
-        whole = entry.open_minor + entry.cleared_minor
-        if whole <= 0 or (rule.when.amounts and not _counts(rule, entry)):
-            continue
-        paid = True
-        has_cleared = has_cleared or entry.cleared_minor > 0
-        if rule.benefit is Benefit.DISCOUNT and entry.currency in rule.fixed:
-            most = rule.fixed[entry.currency]
-            given.append(Entitlement(rule, entry.currency, min(most, whole), max(0, min(most, entry.cleared_minor))))
-    if paid and rule.benefit is Benefit.MILES:
-        miles = rule.fixed[programme.unit]
-        given.append(Entitlement(rule, programme.unit, miles, miles if has_cleared else 0))
-
-
-def _counts(rule: Rule, amounts: Amounts) -> bool:
-    """Tell whether the whole amount in one currency lies in the range that the rule asks for."""
-    wanted = rule.when.amounts.get(amounts.currency)
-    return wanted is not None and wanted.holds(amounts.open_minor + amounts.cleared_minor)
+    parts = [_given(plan.steps(entry.currency, None), entry, entry) for entry in folded.billing]
+    parts += [_given(plan.steps(None, entry.currency), entry, entry) for entry in folded.transaction]
+    summed: dict[tuple[str, str], Entitlement] = {}
+    for entry in (entry for part in parts for entry in part):
+        key = entry.rule.id, entry.unit
+        before = summed.get(key)
+        if before is None:
+            summed[key] = entry
+        elif entry.rule.fixed:
+            summed[key] = entry._replace(cleared=max(before.cleared, entry.cleared))
+        else:
+            summed[key] = entry._replace(total=before.total + entry.total, cleared=before.cleared + entry.cleared)
+    unrated = tuple(
+        rule.id
+        for rule in plan.rules
+        if rule.rates and not any(rule.rate(entry.currency) for entry in folded.amounts(rule.base))
+    )
+    return unrated, sorted(summed.values(), key=attrgetter("rule.order"))
 
 
 def by_rule_and_unit(entitled: Entitled) -> Mapping[tuple[str, str], Entitlement]:

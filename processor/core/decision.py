@@ -7,11 +7,12 @@ It takes values and returns values; ``flow/`` loads what it needs and commits wh
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
-from typing import Final
+from typing import Final, NamedTuple
 
 from processor.core.accrual import Entitled, by_rule_and_unit, entitle
+from processor.core.cap import CounterKey
 from processor.core.event import Event
-from processor.core.grant import CounterKey, Grant, regrant, release
+from processor.core.grant import Grant, regrant, release
 from processor.core.lifecycle import Effect
 from processor.core.links import OPERATIONS
 from processor.core.message import MessageKind
@@ -50,8 +51,7 @@ class Purchase:
     placed: tuple[Placed, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Award:
+class Award(NamedTuple):
     """A change of what one rule grants a purchase, and the totals after it.
 
     ``pending_change`` and ``available_change`` are signed; ``grant`` holds the totals; ``cut_by`` is the cap that cut

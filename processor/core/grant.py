@@ -6,14 +6,11 @@ Headroom freed later serves later purchases: it never re-opens a purchase that w
 
 from collections.abc import Mapping, MutableMapping
 from datetime import date
-from functools import lru_cache
 from typing import NamedTuple
 
+from processor.core.cap import CounterKey, Limit
 from processor.core.contest import Entitlement
-from processor.core.programme import Cap, CapPeriod, Programme
-
-CounterKey = tuple[str, str]
-"""A counter's key: the cap's id and the period it counts, as ``period_of`` names it."""
+from processor.core.programme import Programme
 
 
 class Grant(NamedTuple):
@@ -35,37 +32,6 @@ class Grant(NamedTuple):
         return self.granted - self.available
 
 
-def period_of(cap: Cap, occurred_on: date, purchase_id: bytes) -> str:
-    """Return the name of the period a purchase counts in, under one cap."""
-    if cap.period is CapPeriod.PURCHASE:
-        return purchase_id.hex()
-    return _calendar_period(cap.period, occurred_on)
-
-
-@lru_cache(maxsize=8192)
-def _calendar_period(period: CapPeriod, day: date) -> str:
-    """Return the name of a period of the calendar; few days are asked for, each by many purchases."""
-    match period:
-        case CapPeriod.DAY:
-            return day.isoformat()
-        case CapPeriod.WEEK:
-            year, week, _ = day.isocalendar()
-            return f"{year}-W{week:02d}"
-        case CapPeriod.MONTH:
-            return day.isoformat()[:7]
-        case CapPeriod.YEAR:
-            return day.isoformat()[:4]
-    return "lifetime"
-
-
-def caps_on(programme: Programme, rule: str, unit: str) -> tuple[Cap, ...]:
-    """Return the caps that limit a rule's grants in one unit; a discount cap counts its own currency alone."""
-    caps = programme.caps_of_rule.get(rule)
-    if not caps:
-        return ()
-    return tuple([cap for cap in caps if cap.currency is None or cap.currency == unit])
-
-
 def release(
     programme: Programme,
     grants: tuple[Grant, ...],
@@ -75,9 +41,14 @@ def release(
 ) -> None:
     """Give back to the counters everything a purchase's grants took from them under this revision and date."""
     for grant in grants:
-        for cap in caps_on(programme, grant.rule, grant.unit):
-            key = (cap.id, period_of(cap, occurred_on, purchase_id))
+        for limit in programme.limits(grant.rule, grant.unit, occurred_on):
+            key = counter_of(limit, purchase_id)
             used[key] = used.get(key, 0) - max(grant.granted, 0)
+
+
+def counter_of(limit: Limit, purchase_id: bytes) -> CounterKey:
+    """Return the counter that a purchase takes from under a limit."""
+    return limit.key or (limit.cap, purchase_id.hex())
 
 
 def regrant(
@@ -96,21 +67,37 @@ def regrant(
     purchases hold.
     Only what is granted above zero counts towards a cap.
     """
-    entitled, cleared = (entitlement.total, entitlement.cleared) if entitlement else (0, 0)
-    held = previous.granted
+    rule, unit, before, held, _ = previous
+    _, _, entitled, cleared = entitlement or (None, unit, 0, 0)
+    granted = held + entitled - before if entitled > before else min(held, entitled)
+    limits = programme.limits(rule, unit, occurred_on)
     binding: str | None = None
-    caps = caps_on(programme, previous.rule, previous.unit)
-    keys = [(cap.id, period_of(cap, occurred_on, purchase_id)) for cap in caps]
-    if entitled <= previous.entitled:
-        granted = min(held, entitled)
-    else:
-        granted = held + entitled - previous.entitled
-        for cap, key in zip(caps, keys, strict=True):
-            most = max(held, 0) + max(0, cap.limit - used.get(key, 0) - reserved.get(key, 0))
+    if limits:
+        granted, binding = _limited(limits, held, granted, purchase_id, used, reserved)
+    return Grant(rule, unit, entitled, granted, min(granted, cleared)), binding
+
+
+def _limited(
+    limits: tuple[Limit, ...],
+    held: int,
+    granted: int,
+    purchase_id: bytes,
+    used: MutableMapping[CounterKey, int],
+    reserved: Mapping[CounterKey, int],
+) -> tuple[int, str | None]:
+    """Return what limits leave of a grant that was ``held`` before, and which cut it; take it from their counters."""
+    binding: str | None = None
+    if granted > held:
+        kept = max(held, 0)
+        for limit in limits:
+            key = limit.key or counter_of(limit, purchase_id)
+            left = limit.most - used.get(key, 0) - reserved.get(key, 0)
+            most = kept + left if left > 0 else kept
             if granted > most:
-                granted, binding = most, cap.id
-    if caps and granted != held:
-        taken = max(granted, 0) - max(held, 0)
-        for key in keys:
+                granted, binding = most, limit.cap
+    taken = max(granted, 0) - max(held, 0)
+    if taken:
+        for limit in limits:
+            key = limit.key or counter_of(limit, purchase_id)
             used[key] = used.get(key, 0) + taken
-    return Grant(previous.rule, previous.unit, entitled, granted, min(granted, cleared)), binding
+    return granted, binding

@@ -6,18 +6,23 @@ Every ratio is a pair of integers, so that a decision never divides decimals.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, time
+from datetime import date, datetime, time
 from enum import StrEnum
 from operator import attrgetter
 from typing import Final
 from zoneinfo import ZoneInfo
 
+from processor.core.cap import Cap, Limit, limits_of
 from processor.core.conditions import Circumstances, Kinds
 from processor.core.money import Rounding
-from processor.core.rule import Best, Plan, Ratio, Rule, Stacking, plan_of
+from processor.core.plan import Plan, plan_of
+from processor.core.rule import Best, Ratio, Rule, Stacking
 
 MOST_KINDS: Final = 16_384
-"""Kinds of purchases that a programme remembers the rules of; beyond them it begins anew."""
+"""Kinds of purchases that a programme remembers the rules of, and days that it remembers a rule's caps of.
+
+Beyond them it begins anew.
+"""
 
 
 class PartyRole(StrEnum):
@@ -47,17 +52,6 @@ class Enrolment(StrEnum):
 
     AUTOMATIC = "automatic"
     CARD_FILE = "card-file"
-
-
-class CapPeriod(StrEnum):
-    """Over which purchases a cap adds up: one, those of one local calendar period (weeks of ISO 8601), or all."""
-
-    PURCHASE = "purchase"
-    DAY = "day"
-    WEEK = "week"
-    MONTH = "month"
-    YEAR = "year"
-    LIFETIME = "lifetime"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,20 +140,6 @@ class Merchant:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cap:
-    """How much the rules it names may grant one account in one period, in units of their benefit.
-
-    Miles caps count miles; discount caps count minor units of ``currency``.
-    """
-
-    id: str
-    rules: frozenset[str]
-    period: CapPeriod
-    limit: int
-    currency: str | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Programme:
     """One revision of a programme, in force from ``effective_from`` until the next revision is.
 
@@ -198,15 +178,18 @@ class Programme:
     _by_id: Mapping[str, Rule] = field(init=False, repr=False, compare=False)
     _kinds: Kinds = field(init=False, repr=False, compare=False)
     _by_kind: dict[tuple[object, ...], Plan] = field(init=False, repr=False, compare=False)
+    _limits: dict[tuple[str, str, date], tuple[Limit, ...]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         rules = tuple(sorted(self.rules, key=attrgetter("order")))
         caps = {rule.id: tuple(cap for cap in self.caps if rule.id in cap.rules) for rule in rules}
+        caps = {rule: limiting for rule, limiting in caps.items() if limiting}
         object.__setattr__(self, "rules", rules)
         object.__setattr__(self, "caps_of_rule", caps)
         object.__setattr__(self, "_by_id", {rule.id: rule for rule in rules})
         object.__setattr__(self, "_kinds", Kinds(rule.when for rule in rules))
         object.__setattr__(self, "_by_kind", {})
+        object.__setattr__(self, "_limits", {})
 
     def rule(self, rule_id: str) -> Rule:
         """Return a rule by its identifier; raises ``KeyError`` where the revision has none such."""
@@ -220,8 +203,28 @@ class Programme:
         kind = self._kinds.of(at)
         found = self._by_kind.get(kind)
         if found is None:
-            found = plan_of(tuple([rule for rule in self.rules if rule.when.unmet(at) is None]))
+            applying = tuple([rule for rule in self.rules if rule.when.unmet(at) is None])
+            found = plan_of(applying, unit=self.unit, stacking=self.stacking)
             if len(self._by_kind) >= MOST_KINDS:
                 self._by_kind.clear()
             self._by_kind[kind] = found
+        return found
+
+    def caps_on(self, rule: str, unit: str) -> tuple[Cap, ...]:
+        """Return the caps that limit a rule's grants in one unit; a discount cap counts its own currency alone."""
+        caps = self.caps_of_rule.get(rule, ())
+        return tuple([cap for cap in caps if cap.currency is None or cap.currency == unit])
+
+    def limits(self, rule: str, unit: str, day: date) -> tuple[Limit, ...]:
+        """Return what limits a rule's grants in one unit to purchases of one local day.
+
+        What was asked for is remembered, for most purchases are like an earlier one.
+        """
+        if rule not in self.caps_of_rule:
+            return ()
+        found = self._limits.get((rule, unit, day))
+        if found is None:
+            if len(self._limits) >= MOST_KINDS:
+                self._limits.clear()
+            found = self._limits[rule, unit, day] = limits_of(self.caps_on(rule, unit), day)
         return found

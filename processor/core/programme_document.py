@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 import orjson
 
 import schemas
+from processor.core.cap import Cap, CapPeriod
 from processor.core.document_schema import schema_errors
 from processor.core.located_document import DocumentError, LocatedDocument
 from processor.core.located_yaml import locate_yaml
@@ -24,8 +25,6 @@ from processor.core.merchant_file import MerchantList, read_merchants
 from processor.core.money import Rounding, exponent
 from processor.core.programme import (
     BankCalendar,
-    Cap,
-    CapPeriod,
     CardProduct,
     Enrolment,
     FinancialMeaning,

@@ -6,7 +6,7 @@ so any order of arrival gives the same amounts.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from processor.core.event import Event, proportional
 from processor.core.lifecycle import Effect, PurchaseState
@@ -16,8 +16,7 @@ from processor.core.rule import AmountBase
 from processor.core.standing import DECIDED, Counted, Standing, standing_of
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Amounts:
+class Amounts(NamedTuple):
     """What a purchase amounts to in one currency, in minor units.
 
     ``open_minor`` is authorized and not yet cleared; ``cleared_minor`` is cleared less refunds and disputes, and may be
@@ -41,8 +40,7 @@ class Placed:
     billing: Money
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Folded:
+class Folded(NamedTuple):
     """A purchase's events, folded.
 
     ``anchor`` is the event that says where, when and with which product the purchase happened; None where only events
@@ -139,16 +137,16 @@ def _fold_alone(event: Event) -> Folded | None:
     is_open = event.effect is Effect.AUTHORIZED
     transaction = (_alone(amount, is_open=is_open),)
     return Folded(
-        anchor=event,
-        transaction=transaction,
-        billing=transaction if billing is amount else (_alone(billing, is_open=is_open),),
-        state=PurchaseState.AUTHORIZED if is_open else PurchaseState.CLEARED,
+        event,
+        transaction,
+        transaction if billing is amount else (_alone(billing, is_open=is_open),),
+        PurchaseState.AUTHORIZED if is_open else PurchaseState.CLEARED,
     )
 
 
 def _alone(money: Money, *, is_open: bool) -> Amounts:
     open_minor, cleared_minor = (money.amount_minor, 0) if is_open else (0, money.amount_minor)
-    return Amounts(currency=money.currency, open_minor=open_minor, cleared_minor=cleared_minor)
+    return Amounts(money.currency, open_minor, cleared_minor)
 
 
 def _order(event: Event) -> tuple[int, int, bytes]:

@@ -113,27 +113,8 @@ class Rule:
         """Return the rule's rate for a currency, or None where the rule does not rate it."""
         return self.rates.get(currency) or self.rates.get("*")
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """The rules that apply to purchases of one kind, and what has to be done with them.
-
-    ``rules`` are in their order, ``multipliers`` those among them.
-    ``contested`` says that some are in exclusive groups; ``late`` are the groups that hold a multiplier.
-    """
-
-    rules: tuple[Rule, ...]
-    multipliers: tuple[Rule, ...]
-    contested: bool
-    late: frozenset[str]
-
-
-def plan_of(rules: tuple[Rule, ...]) -> Plan:
-    """Return what has to be done with rules, which are in their order."""
-    multipliers = tuple([rule for rule in rules if rule.stage is Stage.MULTIPLIER])
-    return Plan(
-        rules=rules,
-        multipliers=multipliers,
-        contested=any(rule.exclusive for rule in rules),
-        late=frozenset(rule.exclusive for rule in multipliers if rule.exclusive),
-    )
+    @property
+    def factor(self) -> Ratio:
+        """Return what a multiplier multiplies by; no other rule is asked."""
+        assert self.multiplication is not None  # noqa: S101 - its callers look at multipliers alone.
+        return self.multiplication.by

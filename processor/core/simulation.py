@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any, Final
 
+from processor.core.cap import CounterKey
 from processor.core.decision import AccountTerms, Award, Purchase, decide
 from processor.core.event import event_of
-from processor.core.grant import CounterKey
 from processor.core.located_document import DocumentError
 from processor.core.message import CardMessage, Direction, MessageKind
 from processor.core.outcome import Reason

@@ -15,12 +15,11 @@ import structlog
 from sqlalchemy import Engine
 
 from processor.core.business_calendar import business_date
+from processor.core.cap import CapPeriod, period_of
 from processor.core.card import CardReference
 from processor.core.decision import Purchase
-from processor.core.grant import period_of
 from processor.core.message import MessageKind
 from processor.core.outcome import Outcome, Reason
-from processor.core.programme import CapPeriod
 from processor.flow.address_book import AddressBook
 from processor.flow.batch_work import BatchWork
 from processor.flow.booking import Booking

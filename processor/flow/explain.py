@@ -14,9 +14,10 @@ import orjson
 from sqlalchemy import Engine
 
 from processor.core.accrual import Entitled, by_rule_and_unit, entitle_amounts, is_excluded
+from processor.core.cap import CounterKey, period_of
 from processor.core.conditions import Circumstances
-from processor.core.contest import Entitlement
-from processor.core.grant import CounterKey, Grant, caps_on, period_of, regrant
+from processor.core.contest import Entitlement, Lost
+from processor.core.grant import Grant, regrant
 from processor.core.outcome import Reason
 from processor.core.programme import Programme
 from processor.core.purchase import Amounts, Folded
@@ -79,11 +80,13 @@ def recompute(programme: Programme, detail: Mapping[str, Any]) -> Recomputed:
     inputs = detail["inputs"]
     folded = Folded(anchor=None, transaction=_amounts(inputs["transaction"]), billing=_amounts(inputs["billing"]))
     at = _circumstances(programme, detail) if "product" in inputs else None
+    lost: list[Lost] = []
     return Recomputed(
         folded=folded,
         considered=tuple(map(_considered, detail.get("considered", ()))),
-        entitled=_NOTHING if at is None else _entitled(programme, folded, at, inputs["processing_code"]),
+        entitled=_NOTHING if at is None else _entitled(programme, folded, at, inputs["processing_code"], lost),
         at=at,
+        lost=tuple(lost),
     )
 
 
@@ -110,7 +113,7 @@ def _holds(
     """Tell whether a rule's stored grant follows from its entitlement, from what was asked before and from its caps."""
     used: dict[CounterKey, int] = {}
     if entry.cut_by is not None:
-        cap = next((cap for cap in caps_on(programme, entry.rule, entry.unit) if cap.id == entry.cut_by), None)
+        cap = next((cap for cap in programme.caps_on(entry.rule, entry.unit) if cap.id == entry.cut_by), None)
         headroom = entry.granted - max(entry.asked_granted, 0)
         if cap is None or not 0 <= headroom <= cap.limit:
             return False
@@ -128,14 +131,16 @@ def _holds(
     return (grant.entitled, grant.granted, grant.available, cut_by) == stored
 
 
-def _entitled(programme: Programme, folded: Folded, at: Circumstances, processing_code: str) -> Entitled:
-    """Entitle stored amounts; the decision's guards stand before."""
+def _entitled(
+    programme: Programme, folded: Folded, at: Circumstances, processing_code: str, lost: list[Lost]
+) -> Entitled:
+    """Entitle stored amounts, and add what lost; the decision's guards stand before."""
     if is_excluded(programme, mcc=at.mcc, processing_code=processing_code):
         return _NOTHING
     if not any(entry.open_minor or entry.cleared_minor for entry in folded.transaction):
         return _NOTHING
     partner = None if at.partner is None else programme.partners[at.partner]
-    return entitle_amounts(programme, folded, partner=partner, at=at)
+    return entitle_amounts(programme, folded, partner=partner, at=at, lost=lost)
 
 
 def _circumstances(programme: Programme, detail: Mapping[str, Any]) -> Circumstances:

@@ -10,10 +10,12 @@ from decimal import Decimal
 from typing import Any, Final
 
 from processor.core.accrual import Entitled
+from processor.core.cap import Cap, CapPeriod
 from processor.core.conditions import AmountRange, Circumstances, Conditions, Unmet
+from processor.core.contest import Lost
 from processor.core.money import decimal_amount
 from processor.core.outcome import Reason
-from processor.core.programme import Cap, CapPeriod, Programme
+from processor.core.programme import Programme
 from processor.core.programme_conditions import WEEKDAYS
 from processor.core.purchase import Amounts, Folded
 from processor.core.rule import AmountBase, Benefit, Best, Ratio, Rule
@@ -95,13 +97,15 @@ class Considered:
 class Recomputed:
     """A decision's stored inputs and candidates, and what the inputs entitle to when they are computed again.
 
-    ``at`` is None where nothing says yet where the purchase was made.
+    ``at`` is None where nothing says yet where the purchase was made; ``lost`` are the rules that would have given
+    something, had another one not won.
     """
 
     folded: Folded
     considered: tuple[Considered, ...]
     entitled: Entitled
     at: Circumstances | None
+    lost: tuple[Lost, ...]
 
 
 def sentences_of(
@@ -213,7 +217,7 @@ def _losers(programme: Programme, recomputed: Recomputed) -> Iterator[str]:
     if recomputed.at is None:
         return
     weighed = {entry.rule for entry in recomputed.considered} | set(recomputed.entitled.unrated)
-    weighed |= {entry.rule for entry in recomputed.entitled.lost}
+    weighed |= {entry.rule for entry in recomputed.lost}
     for rule in programme.rules:
         if rule.id in weighed:
             continue
@@ -229,7 +233,7 @@ def _losers(programme: Programme, recomputed: Recomputed) -> Iterator[str]:
 
 def _outdone(programme: Programme, recomputed: Recomputed) -> Iterator[str]:
     """Yield the rules that would have given something and lost to another."""
-    for entry in recomputed.entitled.lost:
+    for entry in recomputed.lost:
         given = _units(programme, entry.total, entry.unit)
         if entry.group:
             how = f"one rule of group {entry.group} counts, {_BEST[programme.groups[entry.group]]}"

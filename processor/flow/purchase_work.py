@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 
+from processor.core.cap import CounterKey
 from processor.core.decision import (
     AccountTerms,
     Decision,
@@ -20,7 +21,6 @@ from processor.core.decision import (
 )
 from processor.core.event import Event, event_of
 from processor.core.family import Regrouped, regroup
-from processor.core.grant import CounterKey
 from processor.core.message import CardMessage, Direction, MessageKind
 from processor.core.posting import MEMBER_AVAILABLE, PROGRAMME_ADJUSTED, Template, move
 from processor.core.programme import LinkMode

@@ -11,16 +11,14 @@ from typing import Final
 
 from hypothesis import strategies as st
 
+from processor.core.cap import Cap, CapPeriod, CounterKey
 from processor.core.conditions import Conditions
 from processor.core.decision import AccountTerms, Award, Decision, Purchase, Withdrawal, decide, withdraw
 from processor.core.event import Event, event_of
-from processor.core.grant import CounterKey
 from processor.core.message import CardMessage, Direction, MessageKind
 from processor.core.money import Miles, Money, Rounding
 from processor.core.posting import Posting
 from processor.core.programme import (
-    Cap,
-    CapPeriod,
     FinancialMeaning,
     Link,
     LinkMode,

@@ -2,12 +2,14 @@
 
 from dataclasses import replace
 from itertools import permutations
+from typing import NamedTuple
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processor.core.accrual import Entitled, entitle_amounts
+from processor.core.accrual import entitle_amounts
+from processor.core.contest import Entitlement, Lost
 from processor.core.purchase import Amounts, Folded
 from processor.core.rule import Benefit, Best, Funder, Multiplication, Ratio, Rule, Stacking
 from tests.core.strategies import FIRST, UNIT, ratio, rule
@@ -30,26 +32,36 @@ def bonus(name: str, miles: int, *, group: str | None = None, priority: int = 0)
     return replace(start, fixed={UNIT: miles}, exclusive=group, priority=priority)
 
 
+class Result(NamedTuple):
+    """What counts and what lost."""
+
+    entitlements: tuple[Entitlement, ...]
+    lost: list[Lost]
+
+
 def entitled(
     *rules: Rule,
     open_minor: int = 0,
     cleared_minor: int = 10_00,
     best: Best = Best.HOLDER,
     stacking: Stacking = Stacking.BEST,
-) -> Entitled:
-    """Return what rules give for one purchase in euros."""
+) -> Result:
+    """Return what rules give for one purchase in euros, and what lost."""
     programme = replace(FIRST, rules=rules, caps=(), groups={"one": best}, stacking=stacking)
     amounts = (Amounts(currency="EUR", open_minor=open_minor, cleared_minor=cleared_minor),)
     folded = Folded(anchor=None, transaction=amounts, billing=amounts)
-    return entitle_amounts(programme, folded, partner=None, at=SOMEWHERE)
+    losers: list[Lost] = []
+    given = entitle_amounts(programme, folded, partner=None, at=SOMEWHERE, lost=losers)
+    assert given == entitle_amounts(programme, folded, partner=None, at=SOMEWHERE)
+    return Result(given.entitlements, losers)
 
 
-def gives(result: Entitled) -> dict[str, int]:
+def gives(result: Result) -> dict[str, int]:
     """Return the total of each rule."""
     return {entry.rule.id: entry.total for entry in result.entitlements}
 
 
-def lost(result: Entitled) -> list[tuple[str, int, str]]:
+def lost(result: Result) -> list[tuple[str, int, str]]:
     """Return what lost: the rule, what it would have given, and the winner."""
     return [(entry.rule, entry.total, entry.winner) for entry in result.lost]
 
@@ -150,7 +162,7 @@ def test_the_documents_order_means_nothing(order: list[int], amount_minor: int, 
     usual = entitled(*rules, cleared_minor=amount_minor, stacking=stacking, best=best)
     shuffled = entitled(*(rules[place] for place in order), cleared_minor=amount_minor, stacking=stacking, best=best)
 
-    assert (usual.entitlements, usual.lost) == (shuffled.entitlements, shuffled.lost)
+    assert usual == shuffled
     counted = {name for name, total in gives(usual).items() if total}
     assert len(counted & {"gift", "rated"}) <= 1
     assert set() == counted & {name for name, _, _ in lost(usual)}

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from processor.core.cap import Cap, CapPeriod, CounterKey, period_of
 from processor.core.contest import Entitlement
-from processor.core.grant import CounterKey, Grant, caps_on, period_of, regrant, release
+from processor.core.grant import Grant, regrant, release
 from processor.core.money import Money
-from processor.core.programme import Cap, CapPeriod
 from processor.core.rule import Benefit
 from tests.core.strategies import (
     FIRST,
@@ -67,7 +67,7 @@ def test_which_period_a_purchase_counts_in(period: CapPeriod, name: str) -> None
 )
 def test_which_caps_limit_a_rule(rule: str, unit: str, caps: tuple[Cap, ...]) -> None:
     """A miles cap limits the rules it names; a discount cap counts its own currency alone."""
-    assert caps == caps_on(FIRST, rule, unit)
+    assert caps == FIRST.caps_on(rule, unit)
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,9 @@ from typing import Final
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from processor.core.cap import CounterKey, period_of
 from processor.core.decision import Purchase
 from processor.core.event import Event
-from processor.core.grant import CounterKey, caps_on, period_of
 from processor.core.lifecycle import Effect
 from processor.core.message import MessageKind
 from processor.core.money import Rounding
@@ -121,7 +121,7 @@ def counted(books: Books) -> dict[CounterKey, int]:
     for purchase in books.purchases.values():
         for grant in purchase.grants:
             assert purchase.occurred_on is not None
-            for cap in caps_on(revision_of(books, purchase), grant.rule, grant.unit):
+            for cap in revision_of(books, purchase).caps_on(grant.rule, grant.unit):
                 used[cap.id, period_of(cap, purchase.occurred_on, purchase.id)] += max(grant.granted, 0)
     return {key: units for key, units in used.items() if units}
 

@@ -11,14 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
+from processor.core.cap import Cap, CapPeriod
 from processor.core.conditions import Conditions
 from processor.core.located_document import DocumentError
 from processor.core.located_yaml import MAX_CHARACTERS, MAX_DEPTH
 from processor.core.money import Rounding
 from processor.core.programme import (
     BankCalendar,
-    Cap,
-    CapPeriod,
     CardProduct,
     Enrolment,
     FinancialMeaning,

@@ -12,9 +12,10 @@ from fractions import Fraction
 from math import ceil, floor
 from typing import Final
 
+from processor.core.cap import CapPeriod
 from processor.core.message import CardMessage
 from processor.core.money import Money, Rounding
-from processor.core.programme import CapPeriod, Link, LinkMode, Programme
+from processor.core.programme import Link, LinkMode, Programme
 from processor.core.rule import AmountBase, Benefit, Rule
 from tests.flow.plain_links import in_order, purchases_among
 from tests.flow.plain_purchase import ASKED, Bought, Part, Sums, as_if_approved, comes_to, may_earn, word_of

@@ -1,0 +1,153 @@
+"""A plan: the rules that apply to purchases of one kind, prepared so that a decision only calculates.
+
+Everything that does not depend on a purchase's amounts is looked up here once for each kind: which rules apply, in
+which order, what they give for an amount in a currency, and what bears on what.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+from processor.core.money import Rounding
+from processor.core.rule import AmountBase, Benefit, Rule, Stacking, Stage
+
+MOST_PAIRS: Final = 64
+"""Pairs of currencies that a plan remembers the steps of; beyond them it begins anew."""
+
+
+class Step(NamedTuple):
+    """What one rule gives for an amount in one currency, in ``unit``.
+
+    ``billed`` says that it measures the billing amount rather than the transaction amount.
+    A rated rule has ``numerator`` over ``denominator`` and no ``fixed``; a fixed one gives at most the amount where
+    ``is_money``.
+    ``lowest`` and ``highest`` bound the amount that counts, in minor units; the latter is None without limit.
+    """
+
+    rule: Rule
+    billed: bool
+    unit: str
+    numerator: int
+    denominator: int
+    rounding: Rounding
+    fixed: int | None
+    is_money: bool
+    lowest: int
+    highest: int | None
+
+
+class Steps(NamedTuple):
+    """The steps for amounts in one pair of currencies, in the rules' order, and the rules that have no rate there."""
+
+    steps: tuple[Step, ...]
+    unrated: tuple[str, ...]
+
+
+class Multipliers(NamedTuple):
+    """What multiplies one rule: those that count, and those that lose to the first of them."""
+
+    counting: tuple[Rule, ...]
+    losing: tuple[Rule, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """The rules that apply to purchases of one kind, and what has to be done with them.
+
+    ``rules`` are in their order; ``unit`` is the programme's miles.
+    ``contested`` says that some are in exclusive groups; ``late`` are the groups that hold a multiplier.
+    ``multipliers`` maps a rule that is multiplied to what multiplies it.
+    """
+
+    rules: tuple[Rule, ...]
+    unit: str
+    contested: bool
+    late: frozenset[str]
+    multipliers: Mapping[str, Multipliers]
+    _steps: dict[tuple[str | None, str | None], Steps] = field(default_factory=dict, repr=False, compare=False)
+
+    def steps(self, billing: str | None, transaction: str | None) -> Steps:
+        """Return what the rules give for an amount billed in one currency and paid in another.
+
+        None stands for an amount that is not asked for, whose rules are left out.
+        """
+        found = self._steps.get((billing, transaction))
+        if found is None:
+            if len(self._steps) >= MOST_PAIRS:
+                self._steps.clear()
+            found = self._steps[billing, transaction] = self._prepared(billing, transaction)
+        return found
+
+    def _prepared(self, billing: str | None, transaction: str | None) -> Steps:
+        steps: list[Step] = []
+        unrated: list[str] = []
+        for rule in self.rules:
+            currency = billing if rule.base is AmountBase.BILLING else transaction
+            if currency is None or rule.multiplication is not None:
+                continue
+            if rule.rates and rule.rate(currency) is None:
+                unrated.append(rule.id)
+            elif not rule.when.amounts or currency in rule.when.amounts:
+                step = self._step(rule, currency)
+                if step is not None:
+                    steps.append(step)
+        return Steps(tuple(steps), tuple(unrated))
+
+    def _step(self, rule: Rule, currency: str) -> Step | None:
+        """Return what a rule gives for an amount in a currency; None for fixed money of another one."""
+        wanted = rule.when.amounts.get(currency)
+        unit = self.unit if rule.benefit is Benefit.MILES else currency
+        rate, fixed = rule.rate(currency), rule.fixed.get(unit)
+        if rate is None and fixed is None:
+            return None
+        return Step(
+            rule=rule,
+            billed=rule.base is AmountBase.BILLING,
+            unit=unit,
+            numerator=rate.numerator if rate else 0,
+            denominator=rate.denominator if rate else 1,
+            rounding=rule.rounding,
+            fixed=fixed,
+            is_money=rule.benefit is Benefit.DISCOUNT,
+            lowest=wanted.lowest if wanted else 0,
+            highest=wanted.highest if wanted else None,
+        )
+
+
+def plan_of(rules: tuple[Rule, ...], *, unit: str, stacking: Stacking) -> Plan:
+    """Return what has to be done with rules, which are in their order."""
+    multiplying = tuple([rule for rule in rules if rule.stage is Stage.MULTIPLIER])
+    return Plan(
+        rules=rules,
+        unit=unit,
+        contested=any(rule.exclusive for rule in rules),
+        late=frozenset(rule.exclusive for rule in multiplying if rule.exclusive),
+        multipliers={
+            rule.id: _multipliers(own, stacking)
+            for rule in rules
+            if rule.stage is Stage.RATE
+            and (
+                own := [
+                    other for other in multiplying if other.multiplication and rule.id in other.multiplication.rules
+                ]
+            )
+        },
+    )
+
+
+def _multipliers(own: list[Rule], stacking: Stacking) -> Multipliers:
+    if len(own) == 1 or stacking is not Stacking.BEST:
+        return Multipliers(tuple(own), ())
+    best = _highest(own)
+    return Multipliers((best,), tuple([rule for rule in own if rule is not best]))
+
+
+def _highest(multipliers: list[Rule]) -> Rule:
+    """Return the multiplier with the largest factor, the first by identifier among equals."""
+    best = multipliers[0]
+    for rule in multipliers[1:]:
+        one, other = best.factor, rule.factor
+        more = other.numerator * one.denominator - one.numerator * other.denominator
+        if more > 0 or (more == 0 and rule.id < best.id):
+            best = rule
+    return best
