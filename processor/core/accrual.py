@@ -4,7 +4,7 @@ Step four of a decision, after the fold and the merchant match; it reads no bala
 give the same entitlement at any time and in any order.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from operator import attrgetter
 from typing import Final, NamedTuple
 
@@ -15,6 +15,7 @@ from processor.core.lifecycle import PurchaseState
 from processor.core.merchant_match import match_merchant
 from processor.core.money import divide
 from processor.core.outcome import Reason
+from processor.core.person import NOBODY, Fact, Member, member_at
 from processor.core.plan import Plan, Steps
 from processor.core.programme import Partner, Programme
 from processor.core.purchase import Amounts, Folded
@@ -24,31 +25,37 @@ class Entitled(NamedTuple):
     """A purchase's entitlements, the partner it matched, and, where there are none, why.
 
     ``unrated`` names the rules that would apply but have no rate for the purchase's currency.
+    ``member`` is what the rules knew of who made it.
     """
 
     partner: Partner | None
     entitlements: tuple[Entitlement, ...]
     unrated: tuple[str, ...]
     reason: Reason | None
+    member: Member = NOBODY
 
 
-def entitle(programme: Programme, folded: Folded) -> Entitled:
+def entitle(programme: Programme, folded: Folded, facts: Sequence[Fact] = ()) -> Entitled:
     """Return what a folded purchase is entitled to under one revision of its programme.
 
+    ``facts`` are known of the member; those in force when the purchase happened count.
     The guards stand in order of precedence; each returns the reason why nothing is due.
     """
     anchor = folded.anchor
     if anchor is None:
         return _nothing(None, Reason.AWAITING_ORIGINAL)
     partner = partner_of(programme, anchor)
+    member = NOBODY
+    if programme.asked is not None:
+        member = member_at(programme.asked, facts, at=anchor.at, on=anchor.local_date)
     if is_excluded(programme, mcc=anchor.mcc, processing_code=anchor.processing_code):
-        return _nothing(partner, Reason.EXCLUDED)
+        return _nothing(partner, Reason.EXCLUDED, member)
     if not any(amounts.open_minor or amounts.cleared_minor for amounts in folded.transaction):
-        return _nothing(partner, _why_nothing(folded, anchor))
-    return entitle_amounts(programme, folded, partner=partner, at=circumstances_of(anchor, partner))
+        return _nothing(partner, _why_nothing(folded, anchor), member)
+    return entitle_amounts(programme, folded, partner=partner, at=circumstances_of(anchor, partner, member))
 
 
-def circumstances_of(anchor: Event, partner: Partner | None) -> Circumstances:
+def circumstances_of(anchor: Event, partner: Partner | None, member: Member = NOBODY) -> Circumstances:
     """Return where, when and how a purchase was made, as its anchor and the brand that it matched say."""
     return Circumstances(
         partner=partner.id if partner else None,
@@ -61,6 +68,7 @@ def circumstances_of(anchor: Event, partner: Partner | None) -> Circumstances:
         currency=anchor.amount.currency if anchor.amount else "",
         local_date=anchor.local_date,
         local_time=anchor.local_time,
+        member=member,
     )
 
 
@@ -89,11 +97,11 @@ def entitle_amounts(
     reason = None
     if not given:
         reason = Reason.CURRENCY_NOT_RATED if unrated else Reason.NO_RULE
-    return Entitled(partner, tuple(given), unrated, reason)
+    return Entitled(partner, tuple(given), unrated, reason, at.member)
 
 
-def _nothing(partner: Partner | None, reason: Reason) -> Entitled:
-    return Entitled(partner, (), (), reason)
+def _nothing(partner: Partner | None, reason: Reason, member: Member = NOBODY) -> Entitled:
+    return Entitled(partner, (), (), reason, member)
 
 
 def partner_of(programme: Programme, anchor: Event) -> Partner | None:

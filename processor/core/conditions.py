@@ -11,6 +11,8 @@ from datetime import date
 from enum import StrEnum
 from typing import NamedTuple
 
+from processor.core.person import NOBODY, Member, Person, PersonUnmet
+
 
 class Channel(StrEnum):
     """How the card was used, as far as its message says."""
@@ -44,6 +46,7 @@ class Circumstances(NamedTuple):
     ``local_date`` and ``local_time`` (HHMM) are the card acceptor's.
     ``local_time`` and ``channel`` are empty where the message does not say; ``partner`` is None where no brand matched.
     ``currency`` is that of the transaction amount.
+    ``member`` is who made it, as far as rules ask.
     """
 
     partner: str | None
@@ -56,6 +59,7 @@ class Circumstances(NamedTuple):
     currency: str
     local_date: date
     local_time: str
+    member: Member = NOBODY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +82,7 @@ class Conditions:
     ``dates`` is the first and the last day, ``weekdays`` are ISO numbers (1 is Monday).
     ``hours`` are the first minute (HHMM) and the first one behind; the latter is smaller where midnight lies between.
     ``amounts`` is by currency; an amount in a currency that it does not name does not count.
+    ``person`` is who the rule is for, None where it is for everybody.
     """
 
     partners: frozenset[str] = frozenset()
@@ -91,10 +96,14 @@ class Conditions:
     weekdays: frozenset[int] = frozenset()
     hours: tuple[str, str] | None = None
     amounts: Mapping[str, AmountRange] = field(default_factory=dict)
+    person: Person | None = None
 
-    def unmet(self, at: Circumstances) -> Unmet | None:
-        """Return the first condition that a purchase does not meet, its amount aside."""
-        return self._unmet_by_place(at) or self._unmet_by_manner(at)
+    def unmet(self, at: Circumstances) -> Unmet | PersonUnmet | None:
+        """Return the first condition that a purchase does not meet, its amount aside; those on the member come last."""
+        unmet = self._unmet_by_place(at) or self._unmet_by_manner(at)
+        if unmet is None and self.person is not None:
+            return self.person.unmet(at.member, at.local_date)
+        return unmet
 
     def _unmet_by_place(self, at: Circumstances) -> Unmet | None:
         if self.partners and at.partner not in self.partners:
@@ -132,20 +141,23 @@ class Kinds:
     """Which purchases are alike to some conditions, so that what holds for one of a kind holds for all of it.
 
     Card acceptors that no condition names are alike, and so are all minutes between two that conditions name.
+    Members are alike who have the same tier and segments, where conditions name them; what differs from one to the next
+    is no part of a kind.
     """
 
-    __slots__ = ("_edges", "_merchants")
+    __slots__ = ("_edges", "_merchants", "_persons")
 
     def __init__(self, conditions: Iterable[Conditions]) -> None:
         stated = tuple(conditions)
         self._merchants = frozenset(merchant for when in stated for merchant in when.merchants)
         self._edges = sorted({minute for when in stated if when.hours for minute in when.hours})
+        self._persons = any(when.person is not None for when in stated)
 
     def of(self, at: Circumstances) -> tuple[object, ...]:
         """Return what tells a purchase's kind from every other."""
-        partner, _, product, mcc, acquirer, acceptor, channel, currency, local_date, local_time = at
+        partner, _, product, mcc, acquirer, acceptor, channel, currency, local_date, local_time, member = at
         merchant = (acquirer, acceptor)
-        return (
+        kind = (
             partner,
             product,
             mcc,
@@ -155,3 +167,4 @@ class Kinds:
             local_date,
             bisect(self._edges, local_time) if local_time else -1,
         )
+        return (*kind, member.tier, member.segments) if self._persons else kind

@@ -17,6 +17,7 @@ from processor.core.lifecycle import Effect
 from processor.core.links import OPERATIONS
 from processor.core.message import MessageKind
 from processor.core.outcome import Reason
+from processor.core.person import NOBODY, Fact, Member
 from processor.core.posting import ChargeKey, Posting, charge_postings, charges_due, funder_party, miles_postings
 from processor.core.programme import Partner, Programme
 from processor.core.purchase import Folded, Placed, fold
@@ -77,6 +78,7 @@ class Decision:
     ``reserve`` is the capped headroom a quote asks to hold.
     ``elsewhere`` are awards of other purchases that the message changed: one that merged into this, or that a refund
     counts against.
+    ``member`` is what the rules knew of who made the purchase.
     """
 
     reason: Reason
@@ -90,6 +92,7 @@ class Decision:
     postings: tuple[Posting, ...]
     reserve: Mapping[CounterKey, int]
     elsewhere: tuple[Award, ...] = ()
+    member: Member = NOBODY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +117,7 @@ class AccountTerms:
     ``revision_of`` returns a revision by number.
     ``used`` holds the account's cap counters and is brought up to date by every decision; ``reserved`` is the headroom
     that unexpired quotes of other purchases hold.
+    ``facts`` are known of the member, where rules ask for any.
     """
 
     bank: str
@@ -121,6 +125,7 @@ class AccountTerms:
     revision_of: Callable[[int], Programme]
     used: MutableMapping[CounterKey, int]
     reserved: Mapping[CounterKey, int]
+    facts: Sequence[Fact] = ()
 
 
 def decide(purchase: Purchase, event: Event, terms: AccountTerms, *, quote: bool = False) -> Decision | None:
@@ -133,7 +138,7 @@ def decide(purchase: Purchase, event: Event, terms: AccountTerms, *, quote: bool
     programme = terms.programme_at((folded.anchor or event).at)
     if programme is None:
         return None
-    entitled = entitle(programme, folded)
+    entitled = entitle(programme, folded, terms.facts)
     if quote:
         return _quote(replace(purchase, events=events), event, programme, entitled, folded, terms)
     return _book(purchase, events, event, programme, entitled, folded, terms)
@@ -149,7 +154,8 @@ def decide_again(purchase: Purchase, terms: AccountTerms) -> Decision | None:
     programme = terms.programme_at(moment.at)
     if programme is None:
         return None
-    return _book(purchase, purchase.events, moment, programme, entitle(programme, folded), folded, terms)
+    entitled = entitle(programme, folded, terms.facts)
+    return _book(purchase, purchase.events, moment, programme, entitled, folded, terms)
 
 
 def with_elsewhere(decision: Decision, awards: Sequence[Award]) -> Decision:
@@ -310,6 +316,7 @@ def _book(
         unrated=entitled.unrated,
         postings=tuple(postings),
         reserve={},
+        member=entitled.member,
     )
 
 
@@ -350,6 +357,7 @@ def _quote(
         unrated=entitled.unrated,
         postings=(),
         reserve=reserve,
+        member=entitled.member,
     )
 
 

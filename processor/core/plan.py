@@ -8,11 +8,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
+from processor.core.conditions import Circumstances
 from processor.core.money import Rounding
 from processor.core.rule import AmountBase, Benefit, Rule, Stacking, Stage
 
 MOST_PAIRS: Final = 64
 """Pairs of currencies that a plan remembers the steps of; beyond them it begins anew."""
+MOST_NARROWED: Final = 256
+"""Sets of rules that some members do not meet, of which a plan remembers what is left; beyond them it begins anew."""
 
 
 class Step(NamedTuple):
@@ -57,6 +60,7 @@ class Plan:
     ``rules`` are in their order; ``unit`` is the programme's miles.
     ``contested`` says that some are in exclusive groups; ``late`` are the groups that hold a multiplier.
     ``multipliers`` maps a rule that is multiplied to what multiplies it.
+    ``personal`` are rules with conditions that differ from member to member, which are looked at for each purchase.
     """
 
     rules: tuple[Rule, ...]
@@ -64,7 +68,28 @@ class Plan:
     contested: bool
     late: frozenset[str]
     multipliers: Mapping[str, Multipliers]
+    stacking: Stacking
+    personal: tuple[Rule, ...]
+    _narrowed: dict[frozenset[str], "Plan"] = field(default_factory=dict, repr=False, compare=False)
     _steps: dict[tuple[str | None, str | None], Steps] = field(default_factory=dict, repr=False, compare=False)
+
+    def of(self, at: Circumstances) -> "Plan":
+        """Return what is left of the plan for the member who made a purchase."""
+        unmet = [
+            rule.id
+            for rule in self.personal
+            if rule.when.person is not None and rule.when.person.unmet_late(at.member, at.local_date)
+        ]
+        if not unmet:
+            return self
+        dropped = frozenset(unmet)
+        found = self._narrowed.get(dropped)
+        if found is None:
+            left = tuple([rule for rule in self.rules if rule.id not in dropped])
+            if len(self._narrowed) >= MOST_NARROWED:
+                self._narrowed.clear()
+            found = self._narrowed[dropped] = plan_of(left, unit=self.unit, stacking=self.stacking)
+        return found
 
     def steps(self, billing: str | None, transaction: str | None) -> Steps:
         """Return what the rules give for an amount billed in one currency and paid in another.
@@ -120,6 +145,8 @@ def plan_of(rules: tuple[Rule, ...], *, unit: str, stacking: Stacking) -> Plan:
     return Plan(
         rules=rules,
         unit=unit,
+        stacking=stacking,
+        personal=tuple([rule for rule in rules if rule.when.person is not None and rule.when.person.is_late]),
         contested=any(rule.exclusive for rule in rules),
         late=frozenset(rule.exclusive for rule in multiplying if rule.exclusive),
         multipliers={

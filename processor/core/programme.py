@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 from processor.core.cap import Cap, Limit, limits_of
 from processor.core.conditions import Circumstances, Kinds
 from processor.core.money import Rounding
+from processor.core.person import LATE, Asked, asked_by
 from processor.core.plan import Plan, plan_of
 from processor.core.rule import Best, Ratio, Rule, Stacking
 
@@ -149,6 +150,8 @@ class Programme:
     against purchases at its brand, None where it is a negative award of its own.
     ``rules`` are in their own order; ``caps_of_rule`` and ``plan`` are their indexes.
     ``groups`` says which rule of each exclusive group counts.
+    ``tiers`` are those of members, the lowest first; ``segments`` the groups of members that are declared.
+    ``asked`` is what rules ask of members, None where they are all for everybody.
     """
 
     id: str
@@ -174,6 +177,9 @@ class Programme:
     refund_days: int | None = None
     groups: Mapping[str, Best] = field(default_factory=dict)
     stacking: Stacking = Stacking.BEST
+    tiers: Mapping[str, str] = field(default_factory=dict)
+    segments: Mapping[str, str] = field(default_factory=dict)
+    asked: Asked | None = field(init=False, repr=False, compare=False)
     caps_of_rule: Mapping[str, tuple[Cap, ...]] = field(init=False)
     _by_id: Mapping[str, Rule] = field(init=False, repr=False, compare=False)
     _kinds: Kinds = field(init=False, repr=False, compare=False)
@@ -190,6 +196,7 @@ class Programme:
         object.__setattr__(self, "_kinds", Kinds(rule.when for rule in rules))
         object.__setattr__(self, "_by_kind", {})
         object.__setattr__(self, "_limits", {})
+        object.__setattr__(self, "asked", asked_by((rule.when.person for rule in rules), tuple(self.tiers)))
 
     def rule(self, rule_id: str) -> Rule:
         """Return a rule by its identifier; raises ``KeyError`` where the revision has none such."""
@@ -203,12 +210,12 @@ class Programme:
         kind = self._kinds.of(at)
         found = self._by_kind.get(kind)
         if found is None:
-            applying = tuple([rule for rule in self.rules if rule.when.unmet(at) is None])
+            applying = tuple([rule for rule in self.rules if _may_apply(rule, at)])
             found = plan_of(applying, unit=self.unit, stacking=self.stacking)
             if len(self._by_kind) >= MOST_KINDS:
                 self._by_kind.clear()
             self._by_kind[kind] = found
-        return found
+        return found.of(at) if found.personal else found
 
     def caps_on(self, rule: str, unit: str) -> tuple[Cap, ...]:
         """Return the caps that limit a rule's grants in one unit; a discount cap counts its own currency alone."""
@@ -228,3 +235,9 @@ class Programme:
                 self._limits.clear()
             found = self._limits[rule, unit, day] = limits_of(self.caps_on(rule, unit), day)
         return found
+
+
+def _may_apply(rule: Rule, at: Circumstances) -> bool:
+    """Tell whether a rule applies to purchases of a kind, or does to those of some members."""
+    unmet = rule.when.unmet(at)
+    return unmet is None or unmet in LATE

@@ -20,6 +20,7 @@ import schemas
 from processor.core.located_document import DocumentError, LocatedDocument, Path, did_you_mean, shown
 from processor.core.money import exponent
 from processor.core.programme_conditions import check_conditions
+from processor.core.programme_person import check_person
 from processor.core.programme_rules import check_rules
 
 Errors = Iterator[DocumentError]
@@ -351,5 +352,6 @@ _CHECKS: Final[tuple[Callable[[LocatedDocument], Errors], ...]] = (
     _check_rates,
     _check_caps,
     check_conditions,
+    check_person,
     check_rules,
 )

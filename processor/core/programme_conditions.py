@@ -11,6 +11,7 @@ from typing import Any, Final
 from processor.core.conditions import AmountRange, Conditions
 from processor.core.located_document import DocumentError, LocatedDocument, Path, did_you_mean, shown
 from processor.core.money import exponent
+from processor.core.programme_person import compile_person
 
 WEEKDAYS: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 
@@ -31,6 +32,7 @@ def compile_conditions(rule: Mapping[str, Any]) -> Conditions:
         weekdays=frozenset(WEEKDAYS.index(day) + 1 for day in when.get("weekdays", ())),
         hours=(_clock(hours["from"]), _clock(hours["to"])) if hours else None,
         amounts={currency: _range(currency, limits) for currency, limits in when.get("amounts", {}).items()},
+        person=compile_person(rule),
     )
 
 

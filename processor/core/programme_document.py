@@ -125,6 +125,8 @@ def _programme(value: Mapping[str, Any], listed: MerchantList, revision: int) ->
         caps=tuple(_cap(entry, scale) for entry in value.get("caps", ())),
         groups={entry["id"]: Best(entry["best"]) for entry in value.get("exclusive", ())},
         stacking=Stacking(value.get("stacking", Stacking.BEST)),
+        tiers={entry["id"]: entry["name"] for entry in value.get("tiers", ())},
+        segments={entry["id"]: entry["name"] for entry in value.get("segments", ())},
         **value.get("purchases", {}),
     )
 

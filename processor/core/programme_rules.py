@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 
 from processor.core.located_document import DocumentError, LocatedDocument, Path, shown
+from processor.core.programme_person import tiers_of
 
 Errors = Iterator[DocumentError]
 
@@ -54,7 +55,7 @@ def _check_member(document: LocatedDocument, rule: Path, rules: list[Path], earn
         problem = "is a group whose rules have different bases, so that their discounts do not compare"
         yield document.error(at, problem, "give all rules of a group the same base")
     elif not any(_meet(document, rule, other) for other in rules if other != rule):
-        problem = "is a group in which this rule never meets another: no card product and partner is common to both"
+        problem = "is a group in which this rule never meets another: no product, partner and tier is common to both"
         yield document.error(at, problem, "remove it here")
     multiplied = {
         named for path in document.entries("earning") for named in document.get(*path, "multiply", "rules") or ()
@@ -67,9 +68,10 @@ def _check_member(document: LocatedDocument, rule: Path, rules: list[Path], earn
 
 
 def _meet(document: LocatedDocument, one: Path, other: Path) -> bool:
-    """Tell whether some purchase can match the partners and products of both rules."""
+    """Tell whether some purchase can match the partners, products and tiers of both rules."""
     for key in ("partners", "products"):
         mine, theirs = document.get(*one, key), document.get(*other, key)
         if isinstance(mine, list) and isinstance(theirs, list) and not set(mine) & set(theirs):
             return False
-    return True
+    tiers, others = tiers_of(document, one), tiers_of(document, other)
+    return tiers is None or others is None or bool(tiers & others)

@@ -16,6 +16,7 @@ from processor.core.event import event_of
 from processor.core.located_document import DocumentError
 from processor.core.message import CardMessage, Direction, MessageKind
 from processor.core.outcome import Reason
+from processor.core.person import Fact
 from processor.core.posting import MEMBER_AVAILABLE, MEMBER_PENDING, Posting, party_of
 from processor.core.programme import Link, Programme
 from processor.core.rule import Benefit
@@ -111,7 +112,12 @@ def simulate(revisions: Sequence[Programme], text: str, *, source: str) -> Simul
         return file.errors
     accounts: dict[str, _Account] = {}
     results = tuple(
-        _simulated(accounts.setdefault(transaction.account, _Account()), transaction, ordered)
+        _simulated(
+            accounts.setdefault(transaction.account, _Account()),
+            transaction,
+            ordered,
+            file.facts.get(transaction.account, ()),
+        )
         for transaction in file.transactions
     )
     return Simulation(
@@ -130,7 +136,9 @@ def simulate(revisions: Sequence[Programme], text: str, *, source: str) -> Simul
     )
 
 
-def _simulated(account: _Account, transaction: Transaction, ordered: Sequence[Programme]) -> SimulatedTransaction:
+def _simulated(
+    account: _Account, transaction: Transaction, ordered: Sequence[Programme], facts: Sequence[Fact]
+) -> SimulatedTransaction:
     """Decide one transaction and bring its account up to date."""
     latest = ordered[-1]
     bank = latest.products[transaction.product].bank
@@ -143,6 +151,7 @@ def _simulated(account: _Account, transaction: Transaction, ordered: Sequence[Pr
         revision_of=lambda number: next(revision for revision in ordered if revision.revision == number),
         used=account.used,
         reserved={},
+        facts=facts,
     )
     decision = decide(before, event, terms)
     if decision is None:

@@ -6,7 +6,7 @@ A line with an error stops the simulation, because every later result would depe
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -18,7 +18,9 @@ import orjson
 import schemas
 from processor.core.document_schema import schema_errors
 from processor.core.located_document import DocumentError, LocatedDocument, Position, choice, did_you_mean, shown
+from processor.core.member_lines import check_member, facts_of, is_member_line, member_schema
 from processor.core.money import Money, exponent
+from processor.core.person import Fact
 from processor.core.programme import Merchant, Programme
 from processor.core.programme_checks import CURRENCIES
 
@@ -90,10 +92,11 @@ class Transaction:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransactionFile:
-    """A file's transactions in its order, or every error in it."""
+    """A file's transactions in its order and what it says of members by account, or every error in it."""
 
     transactions: tuple[Transaction, ...]
     errors: tuple[DocumentError, ...]
+    facts: Mapping[str, tuple[Fact, ...]] = field(default_factory=dict)
 
 
 @cache
@@ -106,13 +109,16 @@ def transaction_schema() -> Mapping[str, Any]:
 def read_transactions(text: str, *, source: str, programme: Programme) -> TransactionFile:
     """Read a file of transactions; products, partners and links are those of ``programme``."""
     lines: list[LocatedDocument] = []
+    members: list[LocatedDocument] = []
     errors: list[DocumentError] = []
     for number, line in enumerate(text.removeprefix("\ufeff").split("\n"), start=1):
         if line.strip():
             located = _located(line, source, number)
-            found = [error for _, error in schema_errors(located, transaction_schema())] if not located.errors else []
+            is_member = is_member_line(located)
+            schema = member_schema() if is_member else transaction_schema()
+            found = [error for _, error in schema_errors(located, schema)] if not located.errors else []
             errors += [*located.errors, *found]
-            lines += [] if located.errors or found else [located]
+            (members if is_member else lines).extend([] if located.errors or found else [located])
     by_id: dict[str, LocatedDocument] = {}
     for line_of in lines:
         earlier = by_id.setdefault(line_of.value["id"], line_of)
@@ -121,10 +127,12 @@ def read_transactions(text: str, *, source: str, programme: Programme) -> Transa
             errors.append(line_of.error(("id",), problem, "write another"))
     if not errors:
         errors += [error for line_of in lines for error in _check(line_of, by_id, programme)]
+        errors += [error for line_of in members for error in check_member(line_of, programme)]
         errors += _check_accounts(lines, programme)
     if errors:
         return TransactionFile(transactions=(), errors=tuple(sorted(errors, key=lambda error: error.line)))
-    return TransactionFile(transactions=tuple(_transaction(line_of, by_id, programme) for line_of in lines), errors=())
+    transactions = tuple(_transaction(line_of, by_id, programme) for line_of in lines)
+    return TransactionFile(transactions=transactions, errors=(), facts=facts_of(members))
 
 
 def _located(text: str, source: str, number: int) -> LocatedDocument:

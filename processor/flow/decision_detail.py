@@ -10,6 +10,7 @@ from processor.core.event import Event
 from processor.core.outcome import Reason
 from processor.core.purchase import Amounts
 from processor.core.rule import Benefit
+from processor.flow.stored_member import member_to_values
 
 
 def decision_detail(decision: Decision) -> dict[str, Any]:
@@ -24,6 +25,8 @@ def decision_detail(decision: Decision) -> dict[str, Any]:
     }
     if decision.folded.anchor is not None:
         detail["inputs"].update(_circumstances(decision.folded.anchor))
+        if decision.programme.asked is not None:
+            detail["inputs"]["member"] = member_to_values(decision.member)
     if decision.partner is not None:
         detail["partner"] = decision.partner.id
     if decision.reason is Reason.QUOTED:

@@ -19,11 +19,13 @@ from processor.core.conditions import Circumstances
 from processor.core.contest import Entitlement, Lost
 from processor.core.grant import Grant, regrant
 from processor.core.outcome import Reason
+from processor.core.person import NOBODY
 from processor.core.programme import Programme
 from processor.core.purchase import Amounts, Folded
 from processor.flow.batch_work import explanation_name
 from processor.flow.explain_sentences import CHANGED_LATER, WHY, Considered, Recomputed, sentences_of
 from processor.flow.snapshot import Snapshots
+from processor.flow.stored_member import member_from_values
 from processor.store.card_side import Key
 from processor.store.operations import DecisionRow, load_decisions
 
@@ -157,6 +159,7 @@ def _circumstances(programme: Programme, detail: Mapping[str, Any]) -> Circumsta
         currency=inputs.get("currency", ""),
         local_date=date.fromisoformat(inputs["occurred_on"]),
         local_time=inputs.get("local_time", ""),
+        member=NOBODY if programme.asked is None else member_from_values(programme.asked, inputs["member"]),
     )
 
 

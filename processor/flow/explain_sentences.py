@@ -15,10 +15,12 @@ from processor.core.conditions import AmountRange, Circumstances, Conditions, Un
 from processor.core.contest import Lost
 from processor.core.money import decimal_amount
 from processor.core.outcome import Reason
+from processor.core.person import Person, PersonUnmet
 from processor.core.programme import Programme
 from processor.core.programme_conditions import WEEKDAYS
 from processor.core.purchase import Amounts, Folded
 from processor.core.rule import AmountBase, Benefit, Best, Ratio, Rule
+from processor.flow.explain_person import sentences_on_member, whom
 
 CHANGED_LATER: Final = "The message was decided again later; what counts now is {name}."
 
@@ -115,6 +117,8 @@ def sentences_of(
     yield WHY[reason]
     yield _terms(programme, detail)
     yield from _match(programme, detail)
+    if recomputed.at is not None:
+        yield from sentences_on_member(programme, recomputed.at)
     yield from _bases(recomputed.folded)
     for entry in recomputed.considered:
         yield from _weighed(programme, entry, recomputed)
@@ -223,9 +227,9 @@ def _losers(programme: Programme, recomputed: Recomputed) -> Iterator[str]:
             continue
         unmet = rule.when.unmet(recomputed.at)
         if unmet is not None:
-            yield f"Rule {rule.id} does not apply: it is for {_wanted(rule.when, unmet)}."
+            yield f"Rule {rule.id} does not apply: it is for {_wanted(programme, rule.when, unmet)}."
         elif rule.when.amounts:
-            yield f"Rule {rule.id} does not apply: it is for {_wanted(rule.when, Unmet.AMOUNT)}."
+            yield f"Rule {rule.id} does not apply: it is for {_wanted(programme, rule.when, Unmet.AMOUNT)}."
         elif rule.multiplication is not None:
             named = ", ".join(sorted(rule.multiplication.rules))
             yield f"Rule {rule.id} multiplies nothing: none of {named} gives anything."
@@ -242,8 +246,10 @@ def _outdone(programme: Programme, recomputed: Recomputed) -> Iterator[str]:
         yield f"Rule {entry.rule} would have given {given} and lost to rule {entry.winner}: {how}."
 
 
-def _wanted(when: Conditions, unmet: Unmet) -> str:
+def _wanted(programme: Programme, when: Conditions, unmet: Unmet | PersonUnmet) -> str:
     """Return what a condition asks for."""
+    if isinstance(unmet, PersonUnmet):
+        return whom(programme, when.person or Person(), unmet)
     if unmet is Unmet.DATES and when.dates is not None:
         first, last = when.dates
         since = "" if first == date.min else f" from {first.isoformat()}"

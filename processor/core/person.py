@@ -1,0 +1,251 @@
+"""Who a rule is for: tier, segment, age of membership, birthday, an offer accepted, an offer made to somebody.
+
+What is known of a member is a set of facts, each in force from a moment on, and until another one where it says so.
+A purchase sees the facts that were in force at its anchor's instant, so that facts recorded later change nothing that
+happened before; dates are compared with the anchor's local date.
+"""
+
+from calendar import monthrange
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date
+from enum import StrEnum
+from typing import Final, NamedTuple
+
+Window = tuple[int, int]
+"""How many days before a birthday, and how many after it, a rule applies."""
+
+
+class FactKind(StrEnum):
+    """What a fact is about."""
+
+    TIER = "tier"
+    SEGMENT = "segment"
+    OPTED_IN = "opted-in"
+    LISTED = "listed"
+    MEMBER_SINCE = "member-since"
+    BIRTHDAY = "birthday"
+
+
+NAMING: Final = frozenset({FactKind.SEGMENT, FactKind.OPTED_IN, FactKind.LISTED})
+"""Kinds of which a member can have several facts in force at once, each with a value of its own."""
+
+
+class PersonUnmet(StrEnum):
+    """What a member does not meet, by its key in the programme document."""
+
+    TIERS = "tiers"
+    TIER_FROM = "tier_from"
+    SEGMENTS = "segments"
+    MEMBER_FOR = "member_for"
+    BIRTHDAY = "birthday"
+    OPTED_IN = "opted_in"
+    LISTED = "listed"
+
+
+LATE: Final = frozenset({PersonUnmet.MEMBER_FOR, PersonUnmet.BIRTHDAY, PersonUnmet.OPTED_IN, PersonUnmet.LISTED})
+"""What differs from member to member, and so is not part of a purchase's kind."""
+
+
+class Fact(NamedTuple):
+    """One thing known of a member: ``value`` is a tier, a segment, a rule, a date, or a birthday as MM-DD.
+
+    It is in force from ``since`` to before ``until`` (seconds since 1970 UTC; None is without end).
+    ``number`` counts the member's facts in the order in which they were recorded.
+    ``holds`` is false for one that ends another.
+    """
+
+    number: int
+    kind: FactKind
+    value: str
+    since: int
+    until: int | None = None
+    holds: bool = True
+
+
+class Member(NamedTuple):
+    """What a purchase's rules may know of its member, as it was when the purchase happened.
+
+    ``reached`` are the tier and all below it; of ``segments``, ``opted_in`` and ``listed`` it has what rules name.
+    ``windows`` are those of the rules' birthday windows in which the purchase lies; the birthday itself is not here.
+    """
+
+    tier: str = ""
+    reached: frozenset[str] = frozenset()
+    segments: frozenset[str] = frozenset()
+    opted_in: frozenset[str] = frozenset()
+    listed: frozenset[str] = frozenset()
+    member_since: date | None = None
+    windows: frozenset[Window] = frozenset()
+
+
+NOBODY: Final = Member()
+"""Who is asked for nothing: the member of a programme whose rules are for everybody."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Age:
+    """How long somebody must have been a member: from so many whole days or months to less than so many."""
+
+    at_least_days: int | None = None
+    at_least_months: int | None = None
+    less_than_days: int | None = None
+    less_than_months: int | None = None
+
+    def holds(self, since: date | None, on: date) -> bool:
+        """Tell whether the membership is as old on a day as is asked for; one that is not known never is."""
+        if since is None or on < since:
+            return False
+        days, months = (on - since).days, completed_months(since, on)
+        return (
+            (self.at_least_days is None or days >= self.at_least_days)
+            and (self.at_least_months is None or months >= self.at_least_months)
+            and (self.less_than_days is None or days < self.less_than_days)
+            and (self.less_than_months is None or months < self.less_than_months)
+        )
+
+
+def completed_months(since: date, on: date) -> int:
+    """Return how many whole months lie between two days; a month from the 31st ends with a shorter month."""
+    whole = (on.year - since.year) * 12 + on.month - since.month
+    return whole - (on.day < min(since.day, monthrange(on.year, on.month)[1]))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Person:
+    """Who a rule is for; what is left out asks for nothing.
+
+    ``tiers`` are those one of which the member has, ``tier_from`` the lowest that will do; ``segments`` those of which
+    the member is in one at least.
+    ``opted_in`` and ``listed`` are the rule's own identifier where it asks for that.
+    """
+
+    tiers: frozenset[str] = frozenset()
+    tier_from: str = ""
+    segments: frozenset[str] = frozenset()
+    member_for: Age | None = None
+    birthday: Window | None = None
+    opted_in: str = ""
+    listed: str = ""
+
+    @property
+    def is_late(self) -> bool:
+        """Tell whether something is asked for that differs from member to member."""
+        return bool(self.member_for or self.birthday is not None or self.opted_in or self.listed)
+
+    def unmet(self, member: Member, on: date) -> PersonUnmet | None:
+        """Return the first thing asked for that a member does not meet on a day; what is late comes last."""
+        if self.tiers and member.tier not in self.tiers:
+            return PersonUnmet.TIERS
+        if self.tier_from and self.tier_from not in member.reached:
+            return PersonUnmet.TIER_FROM
+        if self.segments and not self.segments & member.segments:
+            return PersonUnmet.SEGMENTS
+        return self.unmet_late(member, on) if self.is_late else None
+
+    def unmet_late(self, member: Member, on: date) -> PersonUnmet | None:
+        """Return the first thing a member does not meet of what differs from member to member."""
+        if self.member_for and not self.member_for.holds(member.member_since, on):
+            return PersonUnmet.MEMBER_FOR
+        if self.birthday is not None and self.birthday not in member.windows:
+            return PersonUnmet.BIRTHDAY
+        if self.opted_in and self.opted_in not in member.opted_in:
+            return PersonUnmet.OPTED_IN
+        if self.listed and self.listed not in member.listed:
+            return PersonUnmet.LISTED
+        return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What a programme's rules ask of members, and its tiers, the lowest first."""
+
+    tiers: tuple[str, ...]
+    segments: frozenset[str]
+    opted_in: frozenset[str]
+    listed: frozenset[str]
+    windows: frozenset[Window]
+    by_tier: bool
+    by_age: bool
+
+    def kinds(self) -> frozenset[FactKind]:
+        """Return the kinds of facts of which a member has one in force at a time, as far as rules ask for them."""
+        kinds = {FactKind.TIER: self.by_tier, FactKind.MEMBER_SINCE: self.by_age, FactKind.BIRTHDAY: bool(self.windows)}
+        return frozenset(kind for kind, wanted in kinds.items() if wanted)
+
+    def values(self) -> frozenset[str]:
+        """Return the segments and rules that are named, whose facts are looked at."""
+        return self.segments | self.opted_in | self.listed
+
+
+def asked_by(persons: Iterable[Person | None], tiers: tuple[str, ...]) -> Asked | None:
+    """Return what rules ask of members, None where they are all for everybody."""
+    stated = [person for person in persons if person is not None]
+    if not stated:
+        return None
+    return Asked(
+        tiers=tiers,
+        segments=frozenset(segment for person in stated for segment in person.segments),
+        opted_in=frozenset(person.opted_in for person in stated if person.opted_in),
+        listed=frozenset(person.listed for person in stated if person.listed),
+        windows=frozenset(person.birthday for person in stated if person.birthday is not None),
+        by_tier=any(person.tiers or person.tier_from for person in stated),
+        by_age=any(person.member_for for person in stated),
+    )
+
+
+def member_at(asked: Asked, facts: Iterable[Fact], *, at: int, on: date) -> Member:
+    """Return what a purchase's rules may know of its member: the facts in force at an instant, seen on a local date.
+
+    Of several facts about one thing that are in force the one that began last counts, and of those the one recorded
+    last; where it ends before another, the other counts again.
+    A member without a tier, or with one that the revision does not declare, has the lowest.
+    """
+    named, alone = _in_force(facts, at)
+    tier = alone.get(FactKind.TIER, "")
+    if tier not in asked.tiers:
+        tier = asked.tiers[0] if asked.tiers else ""
+    since, birthday = alone.get(FactKind.MEMBER_SINCE), alone.get(FactKind.BIRTHDAY)
+    return Member(
+        tier=tier if asked.by_tier else "",
+        reached=reached(asked, tier),
+        segments=named[FactKind.SEGMENT] & asked.segments,
+        opted_in=named[FactKind.OPTED_IN] & asked.opted_in,
+        listed=named[FactKind.LISTED] & asked.listed,
+        member_since=date.fromisoformat(since) if since and asked.by_age else None,
+        windows=frozenset(window for window in asked.windows if birthday and in_window(window, birthday, on)),
+    )
+
+
+def reached(asked: Asked, tier: str) -> frozenset[str]:
+    """Return a tier and all below it."""
+    return frozenset(asked.tiers[: asked.tiers.index(tier) + 1]) if tier in asked.tiers else frozenset()
+
+
+def _in_force(facts: Iterable[Fact], at: int) -> tuple[dict[FactKind, frozenset[str]], dict[FactKind, str]]:
+    """Return the values in force, of the kinds with several and of those with one."""
+    ruling: dict[tuple[FactKind, str], Fact] = {}
+    for fact in facts:
+        if fact.since > at or (fact.until is not None and fact.until <= at):
+            continue
+        about = (fact.kind, fact.value if fact.kind in NAMING else "")
+        before = ruling.get(about)
+        if before is None or (before.since, before.number) < (fact.since, fact.number):
+            ruling[about] = fact
+    holding = [fact for fact in ruling.values() if fact.holds]
+    named = {kind: frozenset(fact.value for fact in holding if fact.kind is kind) for kind in NAMING}
+    return named, {fact.kind: fact.value for fact in holding if fact.kind not in NAMING}
+
+
+def in_window(window: Window, birthday: str, on: date) -> bool:
+    """Tell whether a day lies about a birthday, given as MM-DD, of its own year or of the one beside it.
+
+    Who was born on 29 February has the 28th in years without one.
+    """
+    before, after = window
+    month, day = int(birthday[:2]), int(birthday[3:])
+    for year in range(max(date.min.year, on.year - 1), min(date.max.year, on.year + 1) + 1):
+        days = (on - date(year, month, min(day, monthrange(year, month)[1]))).days
+        if -before <= days <= after:
+            return True
+    return False
