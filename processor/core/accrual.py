@@ -19,6 +19,7 @@ from processor.core.person import NOBODY, Fact, Member, member_at
 from processor.core.plan import Plan, Steps
 from processor.core.programme import Partner, Programme
 from processor.core.purchase import Amounts, Folded
+from processor.core.till import entitle_at_till
 
 
 class Entitled(NamedTuple):
@@ -86,6 +87,9 @@ def entitle_amounts(
     ``lost`` receives the rules that would give something, had another one not won: only an explanation asks for them.
     """
     plan = programme.plan(at)
+    at_till: list[Entitlement] = []
+    if plan.at_till is not None:
+        at_till, folded = entitle_at_till(programme, plan.at_till, folded, lost)
     billing, transaction = folded.billing, folded.transaction
     if len(billing) == 1 and len(transaction) == 1:
         steps = plan.steps(billing[0].currency, transaction[0].currency)
@@ -94,9 +98,11 @@ def entitle_amounts(
         unrated, given = _given_in_several(plan, folded)
     if plan.contested or plan.multipliers:
         given = contest(programme, plan, given, lost)
+    given += at_till
     reason = None
     if not given:
         reason = Reason.CURRENCY_NOT_RATED if unrated else Reason.NO_RULE
+        reason = reason if plan.at_till is None else Reason.NOT_LOWERED
     return Entitled(partner, tuple(given), unrated, reason, at.member)
 
 

@@ -22,6 +22,7 @@ from processor.core.posting import ChargeKey, Posting, charge_postings, charges_
 from processor.core.programme import Partner, Programme
 from processor.core.purchase import Folded, Placed, fold
 from processor.core.rule import Benefit, Rule
+from processor.core.till import is_decided, lowered_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,12 +133,17 @@ def decide(purchase: Purchase, event: Event, terms: AccountTerms, *, quote: bool
     """Fold ``event`` into ``purchase`` and return what changes, or None where no programme was in force then.
 
     ``quote`` is true for a request on an inline link: it is computed as if approved, and books nothing.
+    Where a till may have lowered it, a request that its own outcome overtook is booked: it says by how much.
     """
     events = (*purchase.events, event)
     folded = _folded(purchase, events, as_if_approved=quote)
     programme = terms.programme_at((folded.anchor or event).at)
     if programme is None:
         return None
+    if programme.at_till:
+        if quote and is_decided(purchase.events, event):
+            quote, folded = False, _folded(purchase, events)
+        folded = folded._replace(lowered=lowered_of(events, as_if_approved=quote))
     entitled = entitle(programme, folded, terms.facts)
     if quote:
         return _quote(replace(purchase, events=events), event, programme, entitled, folded, terms)
@@ -154,6 +160,8 @@ def decide_again(purchase: Purchase, terms: AccountTerms) -> Decision | None:
     programme = terms.programme_at(moment.at)
     if programme is None:
         return None
+    if programme.at_till:
+        folded = folded._replace(lowered=lowered_of(purchase.events))
     entitled = entitle(programme, folded, terms.facts)
     return _book(purchase, purchase.events, moment, programme, entitled, folded, terms)
 
@@ -293,7 +301,10 @@ def _book(
         if award.benefit is Benefit.MILES:
             postings.extend(_miles_of(award, purchase, terms))
     charges = charges_due(
-        programme, ((award.grant, award.benefit, award.funder) for award in considered), bank=terms.bank
+        programme,
+        ((award.grant, award.benefit, award.funder) for award in considered),
+        bank=terms.bank,
+        partner=entitled.partner,
     )
     postings.extend(charge_postings(purchase.charges, charges))
     awards = tuple(award for award in considered if award.pending_change or award.available_change)

@@ -9,9 +9,9 @@ from datetime import date
 from typing import Final, NamedTuple
 
 from processor.core.lifecycle import Effect, effect_of
-from processor.core.message import CardMessage, MessageKind
+from processor.core.message import CardMessage, Direction, MessageKind
 from processor.core.money import Money, Rounding, divide
-from processor.core.programme import Link
+from processor.core.programme import Link, LinkMode
 
 CLEARING_KINDS: Final = frozenset(
     {
@@ -41,6 +41,7 @@ class Event(NamedTuple):
     ``lifecycle``, ``approval``, ``retrieval`` and ``trace_number`` are the references that survive to clearing in the
     message's dialect, empty otherwise.
     ``refers_to`` holds the ids of messages that an event of operations or of the processor is about.
+    ``asked`` says that the host asked, on an inline link, what the purchase would earn before it decided.
     ``local_time`` is HHMM at the card acceptor and ``channel`` how the card was used, empty where the message does not
     say.
     """
@@ -74,6 +75,7 @@ class Event(NamedTuple):
     refers_to: tuple[bytes, ...] = ()
     local_time: str = ""
     channel: str = ""
+    asked: bool = False
 
     @property
     def order(self) -> tuple[int, int, bytes]:
@@ -122,6 +124,16 @@ def event_of(message: CardMessage, link: Link, product: str, surviving: Collecti
         refers_to=message.refers_to,
         local_time=message.local_time,
         channel=message.channel,
+        asked=is_asked(message, link),
+    )
+
+
+def is_asked(message: CardMessage, link: Link) -> bool:
+    """Tell whether a host asks, on an inline link, what a purchase would earn before it decides."""
+    return (
+        link.mode is LinkMode.INLINE
+        and message.direction is Direction.REQUEST
+        and message.kind in {MessageKind.AUTHORIZATION, MessageKind.FINANCIAL}
     )
 
 

@@ -61,6 +61,8 @@ class Reason(IntEnum):
     """What cleared is in dispute; nothing of it is due until it is presented again."""
     LINKED = 26
     """Operations said whether two messages are of one purchase; what they earn did not change."""
+    NOT_LOWERED = 27
+    """A rule gives a discount at the till, and nothing says that the till gave it."""
     UNKNOWN_CARD = 40
     """No card of this number is enrolled; the message is decided when the bank's card file names it."""
     TOO_OLD = 41

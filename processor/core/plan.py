@@ -5,7 +5,7 @@ which order, what they give for an amount in a currency, and what bears on what.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
 from processor.core.conditions import Circumstances
@@ -61,6 +61,7 @@ class Plan:
     ``contested`` says that some are in exclusive groups; ``late`` are the groups that hold a multiplier.
     ``multipliers`` maps a rule that is multiplied to what multiplies it.
     ``personal`` are rules with conditions that differ from member to member, which are looked at for each purchase.
+    ``at_till`` is the plan of the discounts at the till, which ``rules`` leave out; None where there are none.
     """
 
     rules: tuple[Rule, ...]
@@ -70,6 +71,7 @@ class Plan:
     multipliers: Mapping[str, Multipliers]
     stacking: Stacking
     personal: tuple[Rule, ...]
+    at_till: "Plan | None" = None
     _narrowed: dict[frozenset[str], "Plan"] = field(default_factory=dict, repr=False, compare=False)
     _steps: dict[tuple[str | None, str | None], Steps] = field(default_factory=dict, repr=False, compare=False)
 
@@ -85,7 +87,8 @@ class Plan:
         dropped = frozenset(unmet)
         found = self._narrowed.get(dropped)
         if found is None:
-            left = tuple([rule for rule in self.rules if rule.id not in dropped])
+            rules = self.rules if self.at_till is None else (*self.rules, *self.at_till.rules)
+            left = tuple([rule for rule in rules if rule.id not in dropped])
             if len(self._narrowed) >= MOST_NARROWED:
                 self._narrowed.clear()
             found = self._narrowed[dropped] = plan_of(left, unit=self.unit, stacking=self.stacking)
@@ -140,7 +143,16 @@ class Plan:
 
 
 def plan_of(rules: tuple[Rule, ...], *, unit: str, stacking: Stacking) -> Plan:
-    """Return what has to be done with rules, which are in their order."""
+    """Return what has to be done with rules, which are in their order; those at the till have a plan of their own."""
+    at_till = tuple([rule for rule in rules if rule.at_till])
+    if not at_till:
+        return _plan(rules, unit, stacking)
+    others = tuple([rule for rule in rules if not rule.at_till])
+    plan, till = _plan(others, unit, stacking), _plan(at_till, unit, stacking)
+    return replace(plan, at_till=till, personal=(*plan.personal, *till.personal))
+
+
+def _plan(rules: tuple[Rule, ...], unit: str, stacking: Stacking) -> Plan:
     multiplying = tuple([rule for rule in rules if rule.stage is Stage.MULTIPLIER])
     return Plan(
         rules=rules,

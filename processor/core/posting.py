@@ -49,10 +49,19 @@ class Template(IntEnum):
     DISCOUNT_RETURNED = 8
     ADJUSTMENT_GIVEN = 9
     ADJUSTMENT_TAKEN = 10
+    TILL_DISCOUNT_CHARGED = 11
+    TILL_DISCOUNT_RETURNED = 12
 
 
 BETWEEN_PARTIES: Final = frozenset(
-    {Template.MILES_CHARGED, Template.MILES_CHARGE_RETURNED, Template.DISCOUNT_CHARGED, Template.DISCOUNT_RETURNED}
+    {
+        Template.MILES_CHARGED,
+        Template.MILES_CHARGE_RETURNED,
+        Template.DISCOUNT_CHARGED,
+        Template.DISCOUNT_RETURNED,
+        Template.TILL_DISCOUNT_CHARGED,
+        Template.TILL_DISCOUNT_RETURNED,
+    }
 )
 """Templates whose postings two parties settle; every other posting stays inside the programme."""
 
@@ -62,6 +71,7 @@ REVERSE_OF: Final = {
     Template.MILES_CHARGED: Template.MILES_CHARGE_RETURNED,
     Template.DISCOUNT_CHARGED: Template.DISCOUNT_RETURNED,
     Template.ADJUSTMENT_GIVEN: Template.ADJUSTMENT_TAKEN,
+    Template.TILL_DISCOUNT_CHARGED: Template.TILL_DISCOUNT_RETURNED,
 }
 """Which template takes back what another gave, with debit and credit exchanged."""
 
@@ -135,20 +145,25 @@ def miles_postings(before: Grant, after: Grant, funder: str) -> Iterator[Posting
 
 
 def charges_due(
-    programme: Programme, grants: Iterable[tuple[Grant, Benefit, str]], *, bank: str
+    programme: Programme, grants: Iterable[tuple[Grant, Benefit, str]], *, bank: str, partner: Partner | None = None
 ) -> dict[ChargeKey, int]:
     """Return what each funder owes in all for one purchase, signed, in minor units.
 
     ``grants`` pairs each grant with its benefit and its funder's party.
     Miles are priced over the funder's total on the purchase and rounded once; the funder keeps the remainder.
+    A discount is owed to whoever gave it: to the bank that billed less, or to the retailer whose till took it off.
     """
     miles: dict[str, int] = {}
     due: dict[ChargeKey, int] = {}
     for grant, benefit, funder in grants:
         if benefit is Benefit.MILES:
             miles[funder] = miles.get(funder, 0) + grant.available
-        elif funder != bank:
-            key = ChargeKey(template=Template.DISCOUNT_CHARGED, debtor=funder, creditor=bank, currency=grant.unit)
+            continue
+        template, giver = Template.DISCOUNT_CHARGED, bank
+        if partner is not None and grant.rule in programme.at_till:
+            template, giver = Template.TILL_DISCOUNT_CHARGED, partner.retailer
+        if funder != giver:
+            key = ChargeKey(template=template, debtor=funder, creditor=giver, currency=grant.unit)
             due[key] = due.get(key, 0) + grant.available
     for funder, available in miles.items():
         price = programme.parties[funder].mile_price

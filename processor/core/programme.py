@@ -149,6 +149,7 @@ class Programme:
     messages may lie that only amount and acceptor tie; ``refund_days`` how far back a refund without a reference counts
     against purchases at its brand, None where it is a negative award of its own.
     ``rules`` are in their own order; ``caps_of_rule`` and ``plan`` are their indexes.
+    ``at_till`` names the rules whose discount the retailer's terminal takes off.
     ``groups`` says which rule of each exclusive group counts.
     ``tiers`` are those of members, the lowest first; ``segments`` the groups of members that are declared.
     ``asked`` is what rules ask of members, None where they are all for everybody.
@@ -181,6 +182,7 @@ class Programme:
     segments: Mapping[str, str] = field(default_factory=dict)
     asked: Asked | None = field(init=False, repr=False, compare=False)
     caps_of_rule: Mapping[str, tuple[Cap, ...]] = field(init=False)
+    at_till: frozenset[str] = field(init=False, repr=False, compare=False)
     _by_id: Mapping[str, Rule] = field(init=False, repr=False, compare=False)
     _kinds: Kinds = field(init=False, repr=False, compare=False)
     _by_kind: dict[tuple[object, ...], Plan] = field(init=False, repr=False, compare=False)
@@ -192,6 +194,7 @@ class Programme:
         caps = {rule: limiting for rule, limiting in caps.items() if limiting}
         object.__setattr__(self, "rules", rules)
         object.__setattr__(self, "caps_of_rule", caps)
+        object.__setattr__(self, "at_till", frozenset(rule.id for rule in rules if rule.at_till))
         object.__setattr__(self, "_by_id", {rule.id: rule for rule in rules})
         object.__setattr__(self, "_kinds", Kinds(rule.when for rule in rules))
         object.__setattr__(self, "_by_kind", {})

@@ -22,6 +22,7 @@ from processor.core.money import exponent
 from processor.core.programme_conditions import check_conditions
 from processor.core.programme_person import check_person
 from processor.core.programme_rules import check_rules
+from processor.core.programme_till import check_till
 
 Errors = Iterator[DocumentError]
 
@@ -354,4 +355,5 @@ _CHECKS: Final[tuple[Callable[[LocatedDocument], Errors], ...]] = (
     check_conditions,
     check_person,
     check_rules,
+    check_till,
 )

@@ -234,6 +234,7 @@ def _rule(
         when=compile_conditions(entry),
         priority=entry.get("priority", 0),
         exclusive=entry.get("exclusive"),
+        at_till=entry.get("mode") == "at-the-till",
     )
 
 

@@ -28,6 +28,19 @@ class Amounts(NamedTuple):
     cleared_minor: int
 
 
+class Lowered(NamedTuple):
+    """What was asked for of a purchase and lowered at the till, in one currency, in minor units.
+
+    ``asked_minor`` is what the host asked for and then approved lowered by ``given_minor``.
+    ``awaited_minor`` is what it asked for and has not decided; a quote alone counts it.
+    """
+
+    currency: str
+    asked_minor: int
+    given_minor: int
+    awaited_minor: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placed:
     """A part of a refund without a reference that counts against a purchase: how much, also as billed.
@@ -45,12 +58,14 @@ class Folded(NamedTuple):
 
     ``anchor`` is the event that says where, when and with which product the purchase happened; None where only events
     that refer to an absent original have arrived.
+    ``lowered`` is filled in for programmes with discounts at the till.
     """
 
     anchor: Event | None
     transaction: tuple[Amounts, ...]
     billing: tuple[Amounts, ...]
     state: PurchaseState = PurchaseState.AWAITED
+    lowered: tuple[Lowered, ...] = ()
 
     def amounts(self, base: AmountBase) -> tuple[Amounts, ...]:
         """Return the amounts a rule with this base measures."""

@@ -84,6 +84,7 @@ class Rule:
     ``multiplication`` says what a multiplier multiplies; one of the three is stated.
     ``when`` says which purchases the rule applies to.
     Of the rules that share an ``exclusive`` group one counts; ``priority`` orders rules of one stage, the lowest first.
+    ``at_till`` says of a discount that the retailer's terminal takes it off, rather than the bank after clearing.
     ``order`` is the rule's place among all: miles first, then by stage, priority and identifier, never by its place in
     the document.
     """
@@ -99,6 +100,7 @@ class Rule:
     multiplication: Multiplication | None = None
     priority: int = 0
     exclusive: str | None = None
+    at_till: bool = False
     stage: Stage = field(init=False, repr=False, compare=False)
     order: tuple[bool, Stage, int, str] = field(init=False, repr=False, compare=False)
 

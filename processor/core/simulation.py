@@ -27,6 +27,7 @@ DECLINED: Final = "05"
 """Response codes (DE39) of a simulated authorization: approved, do not honour."""
 
 _KINDS: Final[Mapping[TransactionType, tuple[MessageKind, Direction]]] = {
+    TransactionType.REQUEST: (MessageKind.AUTHORIZATION, Direction.REQUEST),
     TransactionType.AUTHORIZATION: (MessageKind.AUTHORIZATION, Direction.RESPONSE),
     TransactionType.FINANCIAL: (MessageKind.FINANCIAL, Direction.RESPONSE),
     TransactionType.REVERSAL: (MessageKind.REVERSAL, Direction.ADVICE),
@@ -153,7 +154,7 @@ def _simulated(
         reserved={},
         facts=facts,
     )
-    decision = decide(before, event, terms)
+    decision = decide(before, event, terms, quote=event.asked)
     if decision is None:
         return SimulatedTransaction(
             transaction=transaction,
@@ -165,11 +166,12 @@ def _simulated(
             postings=(),
         )
     account.purchases[transaction.purchase] = decision.purchase
-    _add_up(account, decision.awards, decision.postings)
+    if decision.reason is not Reason.QUOTED:
+        _add_up(account, decision.awards, decision.postings)
     return SimulatedTransaction(
         transaction=transaction,
         reason=decision.reason,
-        partner=decision.purchase.partner,
+        partner=decision.partner.id if decision.partner else None,
         awards=decision.awards,
         considered=decision.considered,
         unrated=decision.unrated,
@@ -206,9 +208,13 @@ def message_of(transaction: Transaction, link: Link) -> CardMessage:
         billing=transaction.billing,
         replacement=transaction.remaining,
         local_date=transaction.local_date,
-        trace="" if clears else transaction.id,
-        original_trace=transaction.original if kind is MessageKind.REVERSAL else None,
-        response_code="" if clears else APPROVED if transaction.approved else DECLINED,
+        trace="" if clears else transaction.trace,
+        original_trace=transaction.original_trace if kind is MessageKind.REVERSAL else None,
+        response_code=""
+        if clears or direction is Direction.REQUEST
+        else APPROVED
+        if transaction.approved
+        else DECLINED,
         acquirer=transaction.acquirer,
         acceptor=transaction.acceptor,
         terminal=transaction.terminal,

@@ -31,6 +31,7 @@ MAX_LINE_CHARACTERS: Final = 4096
 class TransactionType(StrEnum):
     """What a line stands for."""
 
+    REQUEST = "request"
     AUTHORIZATION = "authorization"
     FINANCIAL = "financial"
     REVERSAL = "reversal"
@@ -40,7 +41,7 @@ class TransactionType(StrEnum):
 
 
 _ONLY_FOR: Final[Mapping[str, frozenset[TransactionType]]] = {
-    "original": frozenset({TransactionType.REVERSAL, TransactionType.CLEARING_REVERSAL}),
+    "original": frozenset({TransactionType.AUTHORIZATION, TransactionType.REVERSAL, TransactionType.CLEARING_REVERSAL}),
     "remaining": frozenset({TransactionType.REVERSAL}),
     "approved": frozenset({TransactionType.AUTHORIZATION, TransactionType.FINANCIAL}),
     "dialect": frozenset({TransactionType.FINANCIAL}),
@@ -48,11 +49,12 @@ _ONLY_FOR: Final[Mapping[str, frozenset[TransactionType]]] = {
 }
 """The keys that mean something for some types only."""
 
-_UNDOES: Final[Mapping[TransactionType, frozenset[TransactionType]]] = {
+_REFERS_TO: Final[Mapping[TransactionType, frozenset[TransactionType]]] = {
+    TransactionType.AUTHORIZATION: frozenset({TransactionType.REQUEST}),
     TransactionType.REVERSAL: frozenset({TransactionType.AUTHORIZATION, TransactionType.FINANCIAL}),
     TransactionType.CLEARING_REVERSAL: frozenset({TransactionType.CLEARING, TransactionType.REFUND}),
 }
-"""What a type that undoes something can undo."""
+"""What a type that undoes or decides something can refer to."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,8 +62,9 @@ class Transaction:
     """One line: what happened, when, on whose account and where.
 
     ``purchase`` is the id of the transaction that began the purchase, its own where it begins one.
-    ``original`` is the id of what it undoes, None where it undoes nothing; ``remaining`` is what a partial reversal
-    leaves of it.
+    ``original`` is the id of what it undoes or decides, None where it does neither; ``remaining`` is what a partial
+    reversal leaves of it.
+    ``trace`` names its message, as it does the request that it decides; ``original_trace`` names what it undoes.
     ``local_time`` is HHMM where it was written, ``channel`` how the card was used, empty where the line does not say.
     ``amount`` and ``billing`` of a reversal are those of its original.
     """
@@ -75,6 +78,8 @@ class Transaction:
     product: str
     purchase: str
     original: str | None
+    trace: str
+    original_trace: str | None
     amount: Money | None
     billing: Money | None
     remaining: Money | None
@@ -244,7 +249,7 @@ def _check_original(line: LocatedDocument, by_id: Mapping[str, LocatedDocument])
         root = _root(beginning.value)
         yield line.error(("purchase",), f"{shown(value['purchase'])} begins no purchase", f"write {root!r}")
     original = by_id.get(value.get("original"))
-    undoes = _UNDOES.get(value["type"])
+    undoes = _REFERS_TO.get(value["type"])
     if original is not None and undoes is not None:
         if original.value["type"] not in undoes:
             problem = f"{shown(value['original'])} is of type {original.value['type']!r}"
@@ -259,6 +264,16 @@ def _root(value: Mapping[str, Any]) -> str:
     """Return the id of the transaction that began a line's purchase, as the line itself states it."""
     root: str = value.get("purchase") or value.get("original") or value["id"]
     return root
+
+
+def _decides(value: Mapping[str, Any]) -> bool:
+    """Tell whether a line is a host's decision on a request of the file."""
+    return value["type"] == TransactionType.AUTHORIZATION and "original" in value
+
+
+def _trace(value: Mapping[str, Any]) -> str:
+    trace: str = value["original"] if _decides(value) else value["id"]
+    return trace
 
 
 def _check_accounts(lines: Sequence[LocatedDocument], programme: Programme) -> Iterator[DocumentError]:
@@ -279,7 +294,7 @@ def _transaction(line: LocatedDocument, by_id: Mapping[str, LocatedDocument], pr
     original = by_id[value["original"]].value if "original" in value else None
     at, local_date = _moment(value["at"])
     merchant = _merchant_of(programme, value["partner"]) if "partner" in value else None
-    paid = original or value
+    paid = value if original is None or _decides(value) else original
     refund = value["type"] == TransactionType.REFUND
     return Transaction(
         line=line.position(()).line,
@@ -291,6 +306,8 @@ def _transaction(line: LocatedDocument, by_id: Mapping[str, LocatedDocument], pr
         product=value["product"],
         purchase=_root(original or value),
         original=value.get("original"),
+        trace=_trace(value),
+        original_trace=_trace(original) if original is not None and not _decides(value) else None,
         amount=_money(paid["amount"], paid["currency"]),
         billing=_money(paid["billing_amount"], paid["billing_currency"]) if "billing_amount" in paid else None,
         remaining=_money(value["remaining"], paid["currency"]) if "remaining" in value else None,

@@ -7,7 +7,7 @@ import structlog
 
 from processor.core.money import Miles, Money
 from processor.core.outcome import Outcome, Reason
-from processor.flow.submission import Answer, AwardLine, IncomingMessage, Refusal, Submission, Verdict
+from processor.flow.submission import Answer, AwardLine, IncomingMessage, Refusal, Submission, TillOffer, Verdict
 from processor.log import described
 from processor.wire.award_tlv import AwardText, encode_award
 from processor.wire.dialect import Dialect
@@ -69,6 +69,18 @@ def answer(incoming: IncomingMessage, submission: Submission, verdict: Verdict, 
         partner=partner,
         quote=verdict.detail.get("quote", False),
         awards=awards,
+        till_offer=till_offer(verdict),
+    )
+
+
+def till_offer(verdict: Verdict) -> TillOffer | None:
+    """Return what a quote lets the till take off, None where it offers nothing."""
+    if "at_till" not in verdict.detail:
+        return None
+    currency, off_minor, left_minor = verdict.detail["at_till"]
+    return TillOffer(
+        discount=Money(amount_minor=off_minor, currency=currency),
+        left=Money(amount_minor=left_minor, currency=currency),
     )
 
 
@@ -80,7 +92,17 @@ def _award_text(verdict: Verdict, partner: str, awards: tuple[AwardLine, ...]) -
     if discounts:
         amount_minor = sum(line.pending_change + line.posted_change for line in discounts)
         discount = Money(amount_minor=amount_minor, currency=discounts[0].unit)
-    return encode_award(AwardText(outcome=verdict.outcome.name, partner=partner, miles=Miles(miles), discount=discount))
+    offer = till_offer(verdict)
+    return encode_award(
+        AwardText(
+            outcome=verdict.outcome.name,
+            partner=partner,
+            miles=Miles(miles),
+            discount=discount,
+            till_discount=offer.discount if offer else None,
+            till_amount=offer.left if offer else None,
+        )
+    )
 
 
 def _encoded(submission: Submission, dialect: Dialect, award: str) -> tuple[bytes, str]:

@@ -21,6 +21,7 @@ def decision_detail(decision: Decision) -> dict[str, Any]:
         "inputs": {
             "transaction": _amounts_to_lists(decision.folded.transaction),
             "billing": _amounts_to_lists(decision.folded.billing),
+            **_lowered(decision),
         },
     }
     if decision.folded.anchor is not None:
@@ -31,6 +32,7 @@ def decision_detail(decision: Decision) -> dict[str, Any]:
         detail["partner"] = decision.partner.id
     if decision.reason is Reason.QUOTED:
         detail["quote"] = True
+        detail.update(_till_offer(decision))
     if decision.awards:
         detail["changes"] = [_change_to_list(award) for award in decision.awards]
     if decision.elsewhere:
@@ -40,6 +42,25 @@ def decision_detail(decision: Decision) -> dict[str, Any]:
     if decision.unrated:
         detail["unrated"] = list(decision.unrated)
     return detail
+
+
+def _lowered(decision: Decision) -> dict[str, Any]:
+    """Return what the till lowered, where a rule at the till asks for it."""
+    lowered = decision.folded.lowered
+    return {"lowered": [list(entry) for entry in lowered]} if lowered else {}
+
+
+def _till_offer(decision: Decision) -> dict[str, Any]:
+    """Return what the till may take off the amount that was asked for, and what is left of it: the offer of a quote."""
+    asked = decision.purchase.events[-1].amount
+    off_minor = sum(
+        award.pending_change + award.available_change
+        for award in decision.awards
+        if asked is not None and award.rule in decision.programme.at_till and award.grant.unit == asked.currency
+    )
+    if asked is None or off_minor <= 0:
+        return {}
+    return {"at_till": [asked.currency, off_minor, asked.amount_minor - off_minor]}
 
 
 def _circumstances(anchor: Event) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from processor.core.grant import Grant, regrant
 from processor.core.outcome import Reason
 from processor.core.person import NOBODY
 from processor.core.programme import Programme
-from processor.core.purchase import Amounts, Folded
+from processor.core.purchase import Amounts, Folded, Lowered
 from processor.flow.batch_work import explanation_name
 from processor.flow.explain_sentences import CHANGED_LATER, WHY, Considered, Recomputed, sentences_of
 from processor.flow.snapshot import Snapshots
@@ -80,7 +80,12 @@ def _later(message_id: bytes, decisions: Sequence[DecisionRow], attempt: int) ->
 def recompute(programme: Programme, detail: Mapping[str, Any]) -> Recomputed:
     """Entitle the stored inputs again."""
     inputs = detail["inputs"]
-    folded = Folded(anchor=None, transaction=_amounts(inputs["transaction"]), billing=_amounts(inputs["billing"]))
+    folded = Folded(
+        anchor=None,
+        transaction=_amounts(inputs["transaction"]),
+        billing=_amounts(inputs["billing"]),
+        lowered=tuple(Lowered(*lowered) for lowered in inputs.get("lowered", ())),
+    )
     at = _circumstances(programme, detail) if "product" in inputs else None
     lost: list[Lost] = []
     return Recomputed(

@@ -46,6 +46,7 @@ WHY: Final[Mapping[Reason, str]] = {
     Reason.NO_PURCHASE: "A fee or a record for information moves no purchase and earns nothing.",
     Reason.CHARGED_BACK: "What cleared is in dispute; nothing of it is due until it is presented again.",
     Reason.LINKED: "Operations said whether two messages are of one purchase; what they earn did not change.",
+    Reason.NOT_LOWERED: "A discount at the till applies, and nothing confirms that the till gave it.",
     Reason.UNKNOWN_CARD: "No card of this number is enrolled; the message waits until the bank's card file names it.",
     Reason.TOO_OLD: "The message was sent more than 300 days before it came; operations decide about it.",
     Reason.NO_PROGRAMME: "No revision of a programme was in force for this card when the purchase happened.",
@@ -186,6 +187,8 @@ def _weighed(programme: Programme, entry: Considered, recomputed: Recomputed) ->
 def _given(programme: Programme, rule: Rule, entry: Considered, folded: Folded) -> str:
     """Return what a rule gives for the amounts it measures, up to what they entitle to."""
     entitled = _units(programme, entry.entitled, entry.unit)
+    if rule.at_till:
+        return f"{_at_till(rule, entry.unit, folded)}, and {entitled} are due for what is left of the purchase"
     if rule.multiplication is not None:
         by = Decimal(rule.multiplication.by.numerator) / rule.multiplication.by.denominator
         named = ", ".join(sorted(rule.multiplication.rules))
@@ -199,6 +202,22 @@ def _given(programme: Programme, rule: Rule, entry: Considered, folded: Folded) 
     gives = " and ".join(dict.fromkeys(_rate(programme, rule, amounts.currency, rate) for amounts, rate in rated))
     totals = " and ".join(_money(amounts.open_minor + amounts.cleared_minor, amounts.currency) for amounts, _ in rated)
     return f"Rule {rule.id} gives {gives} {base}, rounded {rule.rounding.value}: {totals} entitle to {entitled}"
+
+
+def _at_till(rule: Rule, currency: str, folded: Folded) -> str:
+    """Return what a rule takes off at the till, of what was asked for, and what the outcome confirmed."""
+    rate = rule.rate(currency)
+    off = _money(rule.fixed.get(currency, 0), currency)
+    if rate is not None:
+        off = f"{(Decimal(100) * rate.numerator / rate.denominator).normalize():f} %"
+    parts = []
+    for lowered in folded.lowered:
+        if lowered.currency == currency and lowered.awaited_minor:
+            parts.append(f"{_money(lowered.awaited_minor, currency)} are asked for")
+        if lowered.currency == currency and lowered.asked_minor:
+            asked, given = _money(lowered.asked_minor, currency), _money(lowered.given_minor, currency)
+            parts.append(f"of {asked} asked for, the till took off {given}")
+    return f"Rule {rule.id} takes {off} off at the till: {', '.join(parts)}"
 
 
 def _rate(programme: Programme, rule: Rule, currency: str, rate: Ratio) -> str:
@@ -228,6 +247,8 @@ def _losers(programme: Programme, recomputed: Recomputed) -> Iterator[str]:
         unmet = rule.when.unmet(recomputed.at)
         if unmet is not None:
             yield f"Rule {rule.id} does not apply: it is for {_wanted(programme, rule.when, unmet)}."
+        elif rule.at_till:
+            yield f"Rule {rule.id} gives its discount at the till, and nothing confirms that the till gave it."
         elif rule.when.amounts:
             yield f"Rule {rule.id} does not apply: it is for {_wanted(programme, rule.when, Unmet.AMOUNT)}."
         elif rule.multiplication is not None:

@@ -21,9 +21,9 @@ from processor.core.decision import (
 )
 from processor.core.event import Event, event_of
 from processor.core.family import Regrouped, regroup
-from processor.core.message import CardMessage, Direction, MessageKind
+from processor.core.message import CardMessage
+from processor.core.outcome import Reason
 from processor.core.posting import MEMBER_AVAILABLE, PROGRAMME_ADJUSTED, Template, move
-from processor.core.programme import LinkMode
 from processor.core.purchase import moves_anchor
 from processor.core.refund_match import place_refunds
 from processor.flow.booking import Booking
@@ -44,16 +44,6 @@ def _purchase_id(submission: Submission, account: AccountRow) -> bytes:
         return message_id
     moved = blake2b(account.id + message_id, digest_size=13, person=b"cobrand-moved").digest()
     return message_id[:3] + moved
-
-
-def is_asked(submission: Submission) -> bool:
-    """Tell whether a host asks, on an inline link, what a purchase would earn before it decides."""
-    message = submission.message
-    return (
-        submission.link.mode is LinkMode.INLINE
-        and message.direction is Direction.REQUEST
-        and message.kind in {MessageKind.AUTHORIZATION, MessageKind.FINANCIAL}
-    )
 
 
 @dataclass(slots=True, kw_only=True)
@@ -84,7 +74,7 @@ class PurchaseWork:
         family = self._family(account, submission.message, keys)
         event = event_of(submission.message, submission.link, account.product or "", submission.surviving)
         regrouped = regroup(family, event, _purchase_id(submission, account))
-        quote = regrouped.is_plain and is_asked(submission) and not moves_anchor(regrouped.own.events, event)
+        quote = regrouped.is_plain and event.asked and not moves_anchor(regrouped.own.events, event)
         used = self.counters.setdefault((account.bucket, account.id), {})
         own = {regrouped.own.id, *(purchase.id for purchase in family)}
         terms = self._terms(account, own, dict(used))
@@ -95,6 +85,7 @@ class PurchaseWork:
         decision = decide(regrouped.own, event, terms, quote=quote)
         if decision is None or None in others:
             return None
+        quote = decision.reason is Reason.QUOTED
         elsewhere = [award for withdrawal in withdrawn for award in withdrawal.awards]
         elsewhere += [award for other in filter(None, others) for award in other.awards]
         self._link(account, family, regrouped, keys)

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from processor.core.message import CardMessage
+from processor.core.money import Money
 from processor.core.outcome import Outcome, Reason
 from processor.core.programme import Link
 from processor.store.directory import CardAddress
@@ -102,6 +103,14 @@ class AwardLine:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TillOffer:
+    """What the till may take off the amount that was asked for, and the amount that is left to pay."""
+
+    discount: Money
+    left: Money
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
     """The answer to one message, ready for any protocol."""
 
@@ -114,3 +123,4 @@ class Answer:
     partner: str = ""
     quote: bool = False
     awards: tuple[AwardLine, ...] = ()
+    till_offer: TillOffer | None = None

@@ -137,6 +137,17 @@ def _all_alike(frame: pb.ExchangeRequest, outcome: Outcome, reason: Reason, prob
 _OUTCOMES: Final = {outcome: pb.Outcome.Value(f"OUTCOME_{outcome.name}") for outcome in Outcome}
 
 
+def _till_offer(answer: Answer) -> pb.TillOffer | None:
+    offer = answer.till_offer
+    if offer is None:
+        return None
+    return pb.TillOffer(
+        currency=offer.left.currency,
+        discount_minor=offer.discount.amount_minor,
+        left_minor=offer.left.amount_minor,
+    )
+
+
 def _to_proto(answer: Answer) -> pb.MessageAnswer:
     decision = None
     if answer.explanation:
@@ -155,6 +166,7 @@ def _to_proto(answer: Answer) -> pb.MessageAnswer:
                 )
                 for line in answer.awards
             ],
+            till_offer=_till_offer(answer),
         )
     return pb.MessageAnswer(
         caller_id=answer.caller_id,

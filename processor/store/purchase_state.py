@@ -116,7 +116,7 @@ def _event_to_list(event: Event) -> list[Any]:
         event.approval,
         event.retrieval,
         event.trace_number,
-        event.estimated + 2 * event.supersedes,
+        event.estimated + 2 * event.supersedes + 4 * event.asked,
         [message_id.hex() for message_id in event.refers_to],
         event.local_time,
         event.channel,
@@ -159,6 +159,7 @@ def _event_from_list(values: list[Any]) -> Event:
         refers_to=tuple(bytes.fromhex(message_id) for message_id in values[25]),
         local_time=values[26],
         channel=values[27],
+        asked=bool(values[24] & 4),
     )
 
 

@@ -195,6 +195,7 @@ class Decision(_message.Message):
     PARTNER_FIELD_NUMBER: _builtins.int
     AWARDS_FIELD_NUMBER: _builtins.int
     QUOTE_FIELD_NUMBER: _builtins.int
+    TILL_OFFER_FIELD_NUMBER: _builtins.int
     explanation: _builtins.str
     """Names this decision for an explanation: accounts/{account}/decisions/{message}-{attempt}."""
     partner: _builtins.str
@@ -205,6 +206,10 @@ class Decision(_message.Message):
     def awards(self) -> _containers.RepeatedCompositeFieldContainer[Global___Award]:
         """What changed, one entry for each rule whose grant changed."""
 
+    @_builtins.property
+    def till_offer(self) -> Global___TillOffer:
+        """What the till may take off the amount of an inline request; absent where it may take off nothing."""
+
     def __init__(
         self,
         *,
@@ -212,14 +217,45 @@ class Decision(_message.Message):
         partner: _builtins.str = ...,
         awards: _abc.Iterable[Global___Award] | None = ...,
         quote: _builtins.bool = ...,
+        till_offer: Global___TillOffer | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["till_offer", b"till_offer"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["awards", b"awards", "explanation", b"explanation", "partner", b"partner", "quote", b"quote"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["awards", b"awards", "explanation", b"explanation", "partner", b"partner", "quote", b"quote", "till_offer", b"till_offer"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Decision: _TypeAlias = Decision  # noqa: Y015
+
+@_typing.final
+class TillOffer(_message.Message):
+    """A discount at the till: the terminal lowers the amount, and the approved outcome with the lower amount confirms it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CURRENCY_FIELD_NUMBER: _builtins.int
+    DISCOUNT_MINOR_FIELD_NUMBER: _builtins.int
+    LEFT_MINOR_FIELD_NUMBER: _builtins.int
+    currency: _builtins.str
+    """The ISO 4217 code of both amounts: the currency of the request."""
+    discount_minor: _builtins.int
+    """What the till may take off, above zero, in minor units."""
+    left_minor: _builtins.int
+    """What is left to pay, in minor units: the amount that the outcome names if the till took the discount off."""
+    def __init__(
+        self,
+        *,
+        currency: _builtins.str = ...,
+        discount_minor: _builtins.int = ...,
+        left_minor: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["currency", b"currency", "discount_minor", b"discount_minor", "left_minor", b"left_minor"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TillOffer: _TypeAlias = TillOffer  # noqa: Y015
 
 @_typing.final
 class Award(_message.Message):

@@ -1,6 +1,8 @@
 """What a message earned, as text in the award element of an answer: tag (2), length (3), value, in Latin-1.
 
 Tags: ``PT`` partner, ``MI`` miles (signed), ``DI`` discount in minor units, ``DC`` its currency, ``OC`` outcome.
+In the answer to a request the till may lower: ``TI`` what it may take off, ``TA`` what is left to pay, ``TC`` their
+currency.
 A reader skips tags that it does not know, so new ones may follow.
 """
 
@@ -14,6 +16,9 @@ _MILES: Final = "MI"
 _DISCOUNT: Final = "DI"
 _DISCOUNT_CURRENCY: Final = "DC"
 _OUTCOME: Final = "OC"
+_TILL_DISCOUNT: Final = "TI"
+_TILL_AMOUNT: Final = "TA"
+_TILL_CURRENCY: Final = "TC"
 _HEADER: Final = 5
 
 
@@ -23,12 +28,18 @@ class AwardTextError(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AwardText:
-    """What an answer tells the host: ``miles`` and ``discount`` are None where nothing is said of them."""
+    """What an answer tells the host: what is None nothing is said of.
+
+    ``discount`` sums all discounts; ``till_discount`` is the part that the till takes off, which leaves ``till_amount``
+    of the amount that was asked for.
+    """
 
     outcome: str = ""
     partner: str = ""
     miles: Miles | None = None
     discount: Money | None = None
+    till_discount: Money | None = None
+    till_amount: Money | None = None
 
 
 def encode_award(award: AwardText) -> str:
@@ -43,6 +54,10 @@ def encode_award(award: AwardText) -> str:
     if award.discount is not None:
         parts.append((_DISCOUNT, str(award.discount.amount_minor)))
         parts.append((_DISCOUNT_CURRENCY, award.discount.currency))
+    if award.till_discount is not None and award.till_amount is not None:
+        parts.append((_TILL_DISCOUNT, str(award.till_discount.amount_minor)))
+        parts.append((_TILL_AMOUNT, str(award.till_amount.amount_minor)))
+        parts.append((_TILL_CURRENCY, award.till_amount.currency))
     for tag, value in parts:
         if len(value) > 999 or any(character > "\xff" for character in value):
             raise AwardTextError(f"{tag} does not fit: at most 999 characters of Latin-1 are carried")
@@ -61,16 +76,19 @@ def decode_award(text: str) -> AwardText:
         values[text[at : at + 2]] = text[at + _HEADER : end]
         at = end
     miles = _number(values, _MILES)
-    discount_minor = _number(values, _DISCOUNT)
-    discount = None
-    if discount_minor is not None:
-        discount = Money(amount_minor=discount_minor, currency=values.get(_DISCOUNT_CURRENCY, ""))
     return AwardText(
         outcome=values.get(_OUTCOME, ""),
         partner=values.get(_PARTNER, ""),
         miles=None if miles is None else Miles(miles),
-        discount=discount,
+        discount=_money(values, _DISCOUNT, _DISCOUNT_CURRENCY),
+        till_discount=_money(values, _TILL_DISCOUNT, _TILL_CURRENCY),
+        till_amount=_money(values, _TILL_AMOUNT, _TILL_CURRENCY),
     )
+
+
+def _money(values: dict[str, str], tag: str, currency: str) -> Money | None:
+    amount_minor = _number(values, tag)
+    return None if amount_minor is None else Money(amount_minor=amount_minor, currency=values.get(currency, ""))
 
 
 def _number(values: dict[str, str], tag: str) -> int | None:

@@ -124,6 +124,11 @@ CASES: Final[dict[Template, tuple[tuple[CardMessage, ...], str, int]]] = {
 def posted_by(template: Template) -> tuple[Posting, str, str]:
     """Return one posting of a template, who pays for it, and the currency of its purchase."""
     if template not in CASES:
+        if template in {Template.TILL_DISCOUNT_CHARGED, Template.TILL_DISCOUNT_RETURNED}:
+            given = Template.TILL_DISCOUNT_CHARGED
+            charge = ChargeKey(template=given, debtor=OWNER, creditor="moda-group", currency="EUR")
+            (posting,) = charge_postings({}, {charge: 7 if template is given else -7})
+            return posting, OWNER, "EUR"
         sign = 1 if template is Template.ADJUSTMENT_GIVEN else -1
         (posting,) = move(Template.ADJUSTMENT_GIVEN, PROGRAMME_ADJUSTED, MEMBER_AVAILABLE, UNIT, sign * 7)
         return posting, "", ""
@@ -145,14 +150,15 @@ def test_each_template_is_posted_as_the_page_says(template: Template) -> None:
     """Some message posts each template, with the page's debit, credit and unit, and an amount above nothing."""
     posting, funder, currency = posted_by(template)
     row = TEMPLATES[template.name.lower()]
-    names = {"FUNDER": funder, "OWNER": OWNER, "BANK": BANK}
+    names = {"FUNDER": funder, "OWNER": OWNER, "BANK": BANK, "RETAILER": "moda-group"}
     units = {
         "miles": UNIT,
         "purchase's currency": currency,
         "funder's currency": FIRST.parties[funder].currency if funder else "",
     }
     debit, credit = (
-        re.sub("FUNDER|OWNER|BANK", lambda found: names[found.group()], row[side]) for side in ("debit", "credit")
+        re.sub("FUNDER|OWNER|BANK|RETAILER", lambda found: names[found.group()], row[side])
+        for side in ("debit", "credit")
     )
     assert (template, debit, credit, units[row["unit"]]) == (
         posting.template,

@@ -309,7 +309,7 @@ PAID = {"id": "b", "type": "authorization", "amount": "1.00", "currency": "EUR"}
             "'1.001' is no whole number of the minor unit of EUR",
         ),
         ({**PAID, "remaining": "1"}, "remaining", "means nothing for 'authorization'"),
-        ({**PAID, "original": "a"}, "original", "means nothing for 'authorization'"),
+        ({**PAID, "original": "a"}, "original", "'a' is of type 'authorization'"),
         ({**PAID, "dialect": "iso87-ascii"}, "dialect", "means nothing for 'authorization'"),
         ({**PAID, "type": "financial", "dialect": "iso87-bcd"}, "dialect", "'iso87-bcd' is no link of 'alpha'"),
         ({**PAID, "type": "clearing", "approved": False}, "approved", "means nothing for 'clearing'"),

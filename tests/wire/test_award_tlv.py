@@ -19,6 +19,18 @@ def test_an_award_equals_its_golden_text() -> None:
     assert "OC006earnedPT011partner-airMI004-120DI003250DC003EUR" == encode_award(award)
 
 
+def test_an_offer_at_the_till_equals_its_golden_text() -> None:
+    """What the till may take off and what is left to pay stand behind what hosts knew before."""
+    award = AwardText(
+        outcome="earned",
+        till_discount=Money(amount_minor=12_00, currency="EUR"),
+        till_amount=Money(amount_minor=108_00, currency="EUR"),
+    )
+
+    assert "OC006earnedTI0041200TA00510800TC003EUR" == encode_award(award)
+    assert award == decode_award(encode_award(award))
+
+
 @given(
     award=st.builds(
         AwardText,
