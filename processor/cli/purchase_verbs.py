@@ -36,9 +36,12 @@ from processor.v1.purchase_pb2 import (
     LinkReview,
     ListLinkReviewsRequest,
     ListPurchasesRequest,
+    PostDueRequest,
     Purchase,
     PurchaseAmounts,
     RecordDisputeRequest,
+    ReleaseAwardsRequest,
+    ReleaseAwardsResponse,
 )
 from processor.v1.purchase_pb2_grpc import PurchaseServiceStub
 
@@ -83,7 +86,13 @@ def add_to(app: typer.Typer) -> None:
     )
     purchases.command("show", epilog="Example: cobrand purchases show accounts/9f3a/purchases/0b4e8f")(show_purchase)
     purchases.command("expire", epilog="Example: cobrand purchases expire --as-of 2026-11-20T00:00:00Z")(expire)
+    purchases.command("post-due", epilog="Example: cobrand purchases post-due")(post_due)
     app.add_typer(purchases, name="purchases")
+    awards = typer.Typer(help="Release what purchases earned and what waits for it.", no_args_is_help=True)
+    awards.command(
+        "release", epilog="Example: cobrand awards release accounts/9f3a/purchases/0b4e8f --reason 'Ticket 4711'"
+    )(release_awards)
+    app.add_typer(awards, name="awards")
     links = typer.Typer(help="Review which messages are of one purchase.", no_args_is_help=True)
     links.command("find", epilog="Example: cobrand links find")(find_links)
     links.command("list", epilog="Example: cobrand links list --verdict open")(list_links)
@@ -164,11 +173,11 @@ def show_purchase(
     for other in purchase.parted_from:
         show_text(f"It shares a reference with {other} and is kept apart from it.")
     grants = [
-        (entry.rule, entry.unit, *(amount_of_unit(units, entry.unit) for units in _units(entry)))
+        (entry.rule, entry.unit, *(amount_of_unit(units, entry.unit) for units in _units(entry)), entry.expected_date)
         for entry in purchase.grants
     ]
-    columns = ("rule", "unit", "entitled", "granted", "pending", "available")
-    show_table("Grants", columns, grants, numbers=columns[2:])
+    columns = ("rule", "unit", "entitled", "granted", "pending", "available", "expected")
+    show_table("Grants", columns, grants, numbers=columns[2:6])
     events = [
         (
             instant(event.send_time),
@@ -207,6 +216,74 @@ def expire(
         show_table("Expiry", tuple(done), [tuple(done.values())], numbers=tuple(done))
     if done["left"]:
         raise CommandError(f"{done['left']} purchases could not be decided now: run the command again.")
+
+
+def post_due(
+    as_of: Annotated[
+        str, typer.Option("--as-of", help="Post what is due up to this moment's UTC day, RFC 3339; now if absent.")
+    ] = "",
+    days_back: DaysBackOption = 60,
+    server: ServerOption = DEFAULT_SERVER,
+    as_json: JsonOption = False,
+) -> None:
+    """Post miles whose days of return are over or whose statement date has come; again it changes nothing."""
+    request = PostDueRequest(days_back=days_back)
+    if as_of:
+        request.as_of_time.FromDatetime(_moment(as_of))
+    with connect(server) as channel:
+        done = _sweep(PurchaseServiceStub(channel).PostDue, request, ("examined", "posted", "left"))
+    if as_json:
+        show_json(done)
+    else:
+        show_table("Due", tuple(done), [tuple(done.values())], numbers=tuple(done))
+    if done["left"]:
+        raise CommandError(f"{done['left']} purchases could not be decided now: run the command again.")
+
+
+def release_awards(
+    purchases: Annotated[
+        list[str], typer.Argument(metavar="PURCHASE...", help="One or more: accounts/ID/purchases/ID.")
+    ],
+    reason: ReasonOption,
+    rules: Annotated[
+        list[str] | None, typer.Option("--rule", help="Only miles of this rule; again for more. Every one if absent.")
+    ] = None,
+    actor: ActorOption = "",
+    request_id: Annotated[str, typer.Option("--request-id", help="A UUID; the same one again changes nothing.")] = "",
+    server: ServerOption = DEFAULT_SERVER,
+    as_json: JsonOption = False,
+) -> None:
+    """Release miles of purchases that wait for it, so that they are posted."""
+    asked = _uuid(request_id)
+    released: list[tuple[str, ReleaseAwardsResponse]] = []
+    try:
+        with connect(server) as channel:
+            call = PurchaseServiceStub(channel).ReleaseAwards
+            for name in purchases:
+                request = ReleaseAwardsRequest(
+                    purchase=name,
+                    rules=rules or (),
+                    reason=reason,
+                    actor=actor or getpass.getuser(),
+                    request_id=str(uuid.uuid5(asked, name)),
+                )
+                released.append((name, call(request, timeout=ANSWER_SECONDS)))
+    except CommandError:
+        say(f"{len(released)} of {len(purchases)} are done; repeat the command with --request-id {asked}")
+        raise
+    if as_json:
+        show_json([{"purchase": name, **document_of(done)} for name, done in released])
+        return
+    say(f"Released under request id {asked}.")
+    rows = [(name, "before" if done.duplicate else "now", done.reason, done.decision) for name, done in released]
+    show_table("Releases", ("purchase", "released", "reason", "decision"), rows)
+
+
+def _uuid(text: str) -> uuid.UUID:
+    try:
+        return uuid.UUID(text) if text else uuid.uuid4()
+    except ValueError:
+        raise typer.BadParameter("write a UUID", param_hint="--request-id") from None
 
 
 def _moment(text: str) -> datetime:

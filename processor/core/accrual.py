@@ -19,6 +19,7 @@ from processor.core.person import NOBODY, Fact, Member, member_at
 from processor.core.plan import Plan, Steps
 from processor.core.programme import Partner, Programme
 from processor.core.purchase import Amounts, Folded
+from processor.core.ripening import by_timing
 from processor.core.till import entitle_at_till
 
 
@@ -90,12 +91,9 @@ def entitle_amounts(
     at_till: list[Entitlement] = []
     if plan.at_till is not None:
         at_till, folded = entitle_at_till(programme, plan.at_till, folded, lost)
-    billing, transaction = folded.billing, folded.transaction
-    if len(billing) == 1 and len(transaction) == 1:
-        steps = plan.steps(billing[0].currency, transaction[0].currency)
-        unrated, given = steps.unrated, _given(steps, billing[0], transaction[0])
-    else:
-        unrated, given = _given_in_several(plan, folded)
+    unrated, given = _measured(plan, folded)
+    if folded.course is not None:
+        given = by_timing(programme, folded, at.product, given, lambda ripe: _measured(plan, ripe)[1])
     if plan.contested or plan.multipliers:
         given = contest(programme, plan, given, lost)
     given += at_till
@@ -104,6 +102,15 @@ def entitle_amounts(
         reason = Reason.CURRENCY_NOT_RATED if unrated else Reason.NO_RULE
         reason = reason if plan.at_till is None else Reason.NOT_LOWERED
     return Entitled(partner, tuple(given), unrated, reason, at.member)
+
+
+def _measured(plan: Plan, folded: Folded) -> tuple[tuple[str, ...], list[Entitlement]]:
+    """Return the rules without any rate and what the others give for a purchase's amounts, in the rules' order."""
+    billing, transaction = folded.billing, folded.transaction
+    if len(billing) == 1 and len(transaction) == 1:
+        steps = plan.steps(billing[0].currency, transaction[0].currency)
+        return steps.unrated, _given(steps, billing[0], transaction[0])
+    return _given_in_several(plan, folded)
 
 
 def _nothing(partner: Partner | None, reason: Reason, member: Member = NOBODY) -> Entitled:

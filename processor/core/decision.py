@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 
 from processor.core.accrual import Entitled, by_rule_and_unit, entitle
 from processor.core.cap import CounterKey
+from processor.core.course import course_of
 from processor.core.event import Event
 from processor.core.grant import Grant, regrant, release
 from processor.core.lifecycle import Effect
@@ -144,6 +145,8 @@ def decide(purchase: Purchase, event: Event, terms: AccountTerms, *, quote: bool
         if quote and is_decided(purchase.events, event):
             quote, folded = False, _folded(purchase, events)
         folded = folded._replace(lowered=lowered_of(events, as_if_approved=quote))
+    if programme.timings:
+        folded = folded._replace(course=course_of(events))
     entitled = entitle(programme, folded, terms.facts)
     if quote:
         return _quote(replace(purchase, events=events), event, programme, entitled, folded, terms)
@@ -162,6 +165,8 @@ def decide_again(purchase: Purchase, terms: AccountTerms) -> Decision | None:
         return None
     if programme.at_till:
         folded = folded._replace(lowered=lowered_of(purchase.events))
+    if programme.timings:
+        folded = folded._replace(course=course_of(purchase.events))
     entitled = entitle(programme, folded, terms.facts)
     return _book(purchase, purchase.events, moment, programme, entitled, folded, terms)
 

@@ -40,7 +40,8 @@ class Event(NamedTuple):
     ``part`` is (sequence, count) of a presentment in several parts.
     ``lifecycle``, ``approval``, ``retrieval`` and ``trace_number`` are the references that survive to clearing in the
     message's dialect, empty otherwise.
-    ``refers_to`` holds the ids of messages that an event of operations or of the processor is about.
+    ``refers_to`` holds the ids of messages that an event of operations or of the processor is about, ``rules`` the
+    rules that it is about, empty for all.
     ``asked`` says that the host asked, on an inline link, what the purchase would earn before it decided.
     ``local_time`` is HHMM at the card acceptor and ``channel`` how the card was used, empty where the message does not
     say.
@@ -76,6 +77,7 @@ class Event(NamedTuple):
     local_time: str = ""
     channel: str = ""
     asked: bool = False
+    rules: tuple[str, ...] = ()
 
     @property
     def order(self) -> tuple[int, int, bytes]:
@@ -124,6 +126,7 @@ def event_of(message: CardMessage, link: Link, product: str, surviving: Collecti
         refers_to=message.refers_to,
         local_time=message.local_time,
         channel=message.channel,
+        rules=message.rules,
         asked=is_asked(message, link),
     )
 

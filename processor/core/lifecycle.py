@@ -34,6 +34,10 @@ class Effect(IntEnum):
     CHARGED_BACK = 8
     REPRESENTED = 9
     EXPIRED = 10
+    DUE = 11
+    """What is due by a day is posted."""
+    RELEASED = 12
+    """What waited for a release is posted."""
 
 
 EFFECTS: Final[Mapping[MessageKind, Effect]] = {
@@ -50,8 +54,10 @@ EFFECTS: Final[Mapping[MessageKind, Effect]] = {
     MessageKind.ARBITRATION_CHARGEBACK_REVERSAL: Effect.UNCLEARED,
     MessageKind.FEE_COLLECTION_REVERSAL: Effect.NONE,
     MessageKind.EXPIRY: Effect.EXPIRED,
+    MessageKind.DUE: Effect.DUE,
     MessageKind.LINK_CONFIRMED: Effect.NONE,
     MessageKind.LINK_BROKEN: Effect.NONE,
+    MessageKind.AWARD_RELEASED: Effect.RELEASED,
 }
 """What a message does, where its kind alone says it; authorizations, financial messages and reversals say more."""
 

@@ -38,10 +38,14 @@ class MessageKind(IntEnum):
     FEE_COLLECTION_REVERSAL = 54
     EXPIRY = 60
     """Made by the processor: authorizations sent up to its time that have not cleared are no longer awaited."""
+    DUE = 61
+    """Made by the processor: the day of its time has come, and what is due by then is posted."""
     LINK_CONFIRMED = 70
     """Made by operations: the two messages it refers to are of one purchase."""
     LINK_BROKEN = 71
     """Made by operations: the two messages it refers to are not of one purchase."""
+    AWARD_RELEASED = 72
+    """Made by operations: what the clearing records it refers to earned, and waits for a release, is posted."""
 
 
 class Direction(IntEnum):
@@ -70,7 +74,8 @@ class CardMessage:
     ``estimated`` is true for an authorization of an estimated amount (hotel, fuel pump), which promises nothing until
     it clears; ``supersedes`` for one that takes the place of what was authorized before it in its purchase
     (ISO 8583:1993 function codes 102 and 103).
-    ``refers_to`` holds the ids of messages of the same account that an event of operations or the processor is about.
+    ``refers_to`` holds the ids of messages of the same account that an event of operations or the processor is about,
+    ``rules`` the rules of the programme that it is about, empty for all.
     ``local_time`` is HHMM at the card acceptor and ``channel`` how the card was used
     (:class:`~processor.core.conditions.Channel`), empty where the message does not say.
     ``oddities`` lists what was odd in fields the decision does not need.
@@ -116,6 +121,7 @@ class CardMessage:
     estimated: bool = False
     supersedes: bool = False
     refers_to: tuple[bytes, ...] = ()
+    rules: tuple[str, ...] = ()
     local_time: str = ""
     channel: str = ""
     oddities: tuple[str, ...] = ()

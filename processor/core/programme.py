@@ -4,7 +4,7 @@
 Every ratio is a pair of integers, so that a decision never divides decimals.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, time
 from enum import StrEnum
@@ -18,6 +18,7 @@ from processor.core.money import Rounding
 from processor.core.person import LATE, Asked, asked_by
 from processor.core.plan import Plan, plan_of
 from processor.core.rule import Best, Ratio, Rule, Stacking
+from processor.core.timing import Timing
 
 MOST_KINDS: Final = 16_384
 """Kinds of purchases that a programme remembers the rules of, and days that it remembers a rule's caps of.
@@ -110,13 +111,17 @@ class BankCalendar:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CardProduct:
-    """A card product of one bank: the card ranges (leading digits) that belong to it and how its cards enrol."""
+    """A card product of one bank: the card ranges (leading digits) that belong to it and how its cards enrol.
+
+    ``statement_day`` is the day of the month on which its cards' statements are made, None where nothing goes by it.
+    """
 
     id: str
     bank: str
     name: str
     card_ranges: tuple[str, ...]
     enrolment: Enrolment
+    statement_day: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,6 +153,8 @@ class Programme:
     ``authorization_days`` is how long an authorization is awaited that does not clear, ``link_days`` how far apart two
     messages may lie that only amount and acceptor tie; ``refund_days`` how far back a refund without a reference counts
     against purchases at its brand, None where it is a negative award of its own.
+    ``clearing_days`` is how soon a purchase is expected to clear, for the day on which its miles are expected.
+    ``timings`` are those of its rules; where there are none, everything is posted as soon as it clears.
     ``rules`` are in their own order; ``caps_of_rule`` and ``plan`` are their indexes.
     ``at_till`` names the rules whose discount the retailer's terminal takes off.
     ``groups`` says which rule of each exclusive group counts.
@@ -176,6 +183,7 @@ class Programme:
     authorization_days: int = 30
     link_days: int = 10
     refund_days: int | None = None
+    clearing_days: int = 3
     groups: Mapping[str, Best] = field(default_factory=dict)
     stacking: Stacking = Stacking.BEST
     tiers: Mapping[str, str] = field(default_factory=dict)
@@ -183,6 +191,7 @@ class Programme:
     asked: Asked | None = field(init=False, repr=False, compare=False)
     caps_of_rule: Mapping[str, tuple[Cap, ...]] = field(init=False)
     at_till: frozenset[str] = field(init=False, repr=False, compare=False)
+    timings: frozenset[Timing] = field(init=False)
     _by_id: Mapping[str, Rule] = field(init=False, repr=False, compare=False)
     _kinds: Kinds = field(init=False, repr=False, compare=False)
     _by_kind: dict[tuple[object, ...], Plan] = field(init=False, repr=False, compare=False)
@@ -195,6 +204,7 @@ class Programme:
         object.__setattr__(self, "rules", rules)
         object.__setattr__(self, "caps_of_rule", caps)
         object.__setattr__(self, "at_till", frozenset(rule.id for rule in rules if rule.at_till))
+        object.__setattr__(self, "timings", frozenset(rule.timing for rule in rules if rule.timing is not None))
         object.__setattr__(self, "_by_id", {rule.id: rule for rule in rules})
         object.__setattr__(self, "_kinds", Kinds(rule.when for rule in rules))
         object.__setattr__(self, "_by_kind", {})
@@ -204,6 +214,12 @@ class Programme:
     def rule(self, rule_id: str) -> Rule:
         """Return a rule by its identifier; raises ``KeyError`` where the revision has none such."""
         return self._by_id[rule_id]
+
+    def rules_behind(self, rules: Collection[str]) -> tuple[Rule, ...]:
+        """Return the rules of these identifiers, and those that multipliers among them multiply."""
+        own = [rule for rule in self.rules if rule.id in rules]
+        multiplied = {base for rule in own if rule.multiplication for base in rule.multiplication.rules}
+        return tuple([rule for rule in self.rules if rule.id in rules or rule.id in multiplied])
 
     def plan(self, at: Circumstances) -> Plan:
         """Return the rules that apply to a purchase, its amount aside.

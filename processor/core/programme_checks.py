@@ -23,6 +23,7 @@ from processor.core.programme_conditions import check_conditions
 from processor.core.programme_person import check_person
 from processor.core.programme_rules import check_rules
 from processor.core.programme_till import check_till
+from processor.core.programme_timing import check_timing
 
 Errors = Iterator[DocumentError]
 
@@ -356,4 +357,5 @@ _CHECKS: Final[tuple[Callable[[LocatedDocument], Errors], ...]] = (
     check_person,
     check_rules,
     check_till,
+    check_timing,
 )

@@ -38,6 +38,7 @@ from processor.core.programme import (
 )
 from processor.core.programme_checks import check_programme, decimal, ids, instant
 from processor.core.programme_conditions import WEEKDAYS, compile_conditions
+from processor.core.programme_timing import statement_day, timing_of
 from processor.core.rule import AmountBase, Benefit, Best, Funder, Multiplication, Ratio, Rule, Stacking
 
 DEFAULT_PRICE_ROUNDING: Final = Rounding.HALF_EVEN
@@ -113,13 +114,16 @@ def _programme(value: Mapping[str, Any], listed: MerchantList, revision: int) ->
         parties={party.id: party for party in _parties(value, scale)},
         links=tuple(_link(bank["id"], link) for bank in banks for link in bank["links"]),
         calendars={bank["id"]: _calendar(bank) for bank in banks},
-        products={entry["id"]: _product(entry) for entry in value["card_products"]},
+        products={entry["id"]: _product(entry, statement_day(value, entry)) for entry in value["card_products"]},
         partners={entry["id"]: Partner(**entry) for entry in value["partners"]},
         merchants=listed.merchants,
         excluded_mccs=frozenset(excluded.get("mccs", ())),
         excluded_processing_codes=frozenset(excluded.get("processing_codes", ())),
         rules=(
-            *(_earning(entry, value["miles"]["unit"], scale) for entry in value["earning"]),
+            *(
+                replace(_earning(entry, value["miles"]["unit"], scale), timing=timing_of(value, entry))
+                for entry in value["earning"]
+            ),
             *(_discount(entry) for entry in value.get("discounts", ())),
         ),
         caps=tuple(_cap(entry, scale) for entry in value.get("caps", ())),
@@ -178,13 +182,14 @@ def _calendar(bank: Mapping[str, Any]) -> BankCalendar:
     )
 
 
-def _product(entry: Mapping[str, Any]) -> CardProduct:
+def _product(entry: Mapping[str, Any], statement_day: int | None) -> CardProduct:
     return CardProduct(
         id=entry["id"],
         bank=entry["bank"],
         name=entry["name"],
         card_ranges=tuple(entry["card_ranges"]),
         enrolment=Enrolment(entry["enrolment"]),
+        statement_day=statement_day,
     )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
+from processor.core.course import Course
 from processor.core.event import Event, proportional
 from processor.core.lifecycle import Effect, PurchaseState
 from processor.core.message import MessageKind
@@ -59,6 +60,7 @@ class Folded(NamedTuple):
     ``anchor`` is the event that says where, when and with which product the purchase happened; None where only events
     that refer to an absent original have arrived.
     ``lowered`` is filled in for programmes with discounts at the till.
+    ``course`` is how it has come along since it cleared, None where the programme's rules do not ask for it.
     """
 
     anchor: Event | None
@@ -66,6 +68,7 @@ class Folded(NamedTuple):
     billing: tuple[Amounts, ...]
     state: PurchaseState = PurchaseState.AWAITED
     lowered: tuple[Lowered, ...] = ()
+    course: Course | None = None
 
     def amounts(self, base: AmountBase) -> tuple[Amounts, ...]:
         """Return the amounts a rule with this base measures."""

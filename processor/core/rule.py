@@ -10,6 +10,7 @@ from enum import IntEnum, StrEnum
 
 from processor.core.conditions import Conditions
 from processor.core.money import Rounding
+from processor.core.timing import Timing
 
 
 class Benefit(StrEnum):
@@ -85,6 +86,8 @@ class Rule:
     ``when`` says which purchases the rule applies to.
     Of the rules that share an ``exclusive`` group one counts; ``priority`` orders rules of one stage, the lowest first.
     ``at_till`` says of a discount that the retailer's terminal takes it off, rather than the bank after clearing.
+    ``timing`` says when what has cleared is posted, None where at once; a multiplier gives its additions with what it
+    multiplies.
     ``order`` is the rule's place among all: miles first, then by stage, priority and identifier, never by its place in
     the document.
     """
@@ -101,6 +104,7 @@ class Rule:
     priority: int = 0
     exclusive: str | None = None
     at_till: bool = False
+    timing: Timing | None = None
     stage: Stage = field(init=False, repr=False, compare=False)
     order: tuple[bool, Stage, int, str] = field(init=False, repr=False, compare=False)
 

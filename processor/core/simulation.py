@@ -7,7 +7,7 @@ It knows purchases by their ids in the file, where the service finds them by the
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from hashlib import blake2b
+from datetime import date
 from typing import Any, Final
 
 from processor.core.cap import CounterKey
@@ -19,7 +19,9 @@ from processor.core.outcome import Reason
 from processor.core.person import Fact
 from processor.core.posting import MEMBER_AVAILABLE, MEMBER_PENDING, Posting, party_of
 from processor.core.programme import Link, Programme
+from processor.core.ripening import expected_days
 from processor.core.rule import Benefit
+from processor.core.simulated_event import SAID_OF_PURCHASES, message_about, named_id
 from processor.core.transaction_file import Transaction, TransactionType, read_transactions
 
 APPROVED: Final = "00"
@@ -43,6 +45,7 @@ class SimulatedTransaction:
 
     ``awards`` are changes of what rules grant the purchase: pending until it clears, then available.
     ``unrated`` names the rules that have no rate for its currency.
+    ``expected`` is the day on which what a rule has pending is expected, where not all is posted as soon as it clears.
     """
 
     transaction: Transaction
@@ -52,6 +55,7 @@ class SimulatedTransaction:
     considered: tuple[Award, ...]
     unrated: tuple[str, ...]
     postings: tuple[Posting, ...]
+    expected: Mapping[str, date] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,8 +148,15 @@ def _simulated(
     latest = ordered[-1]
     bank = latest.products[transaction.product].bank
     link = next(link for link in latest.links if link.bank == bank and transaction.dialect in {None, link.dialect})
-    before = account.purchases.get(transaction.purchase) or Purchase(id=_id(transaction.purchase))
-    event = event_of(message_of(transaction, link), link, transaction.product)
+    before = account.purchases.get(transaction.purchase) or Purchase(id=named_id(transaction.purchase))
+    if transaction.type in SAID_OF_PURCHASES:
+        programme = next((revision for revision in ordered if revision.revision == before.revision), None)
+        message = None if programme is None else message_about(transaction, before, programme, link)
+    else:
+        message = message_of(transaction, link)
+    if message is None:
+        return _nothing(transaction, Reason.UNCHANGED, before.partner)
+    event = event_of(message, link, transaction.product)
     terms = AccountTerms(
         bank=bank,
         programme_at=lambda at: _in_force(ordered, at),
@@ -156,15 +167,7 @@ def _simulated(
     )
     decision = decide(before, event, terms, quote=event.asked)
     if decision is None:
-        return SimulatedTransaction(
-            transaction=transaction,
-            reason=Reason.NO_PROGRAMME,
-            partner=None,
-            awards=(),
-            considered=(),
-            unrated=(),
-            postings=(),
-        )
+        return _nothing(transaction, Reason.NO_PROGRAMME, None)
     account.purchases[transaction.purchase] = decision.purchase
     if decision.reason is not Reason.QUOTED:
         _add_up(account, decision.awards, decision.postings)
@@ -176,15 +179,20 @@ def _simulated(
         considered=decision.considered,
         unrated=decision.unrated,
         postings=decision.postings,
+        expected=expected_days(decision.programme, decision.folded, decision.considered)
+        if decision.folded.course
+        else {},
+    )
+
+
+def _nothing(transaction: Transaction, reason: Reason, partner: str | None) -> SimulatedTransaction:
+    return SimulatedTransaction(
+        transaction=transaction, reason=reason, partner=partner, awards=(), considered=(), unrated=(), postings=()
     )
 
 
 def _in_force(ordered: Sequence[Programme], at: int) -> Programme | None:
     return next((revision for revision in reversed(ordered) if revision.effective_from.timestamp() <= at), None)
-
-
-def _id(name: str) -> bytes:
-    return blake2b(name.encode(), digest_size=16).digest()
 
 
 def message_of(transaction: Transaction, link: Link) -> CardMessage:
@@ -193,8 +201,8 @@ def message_of(transaction: Transaction, link: Link) -> CardMessage:
     refund = transaction.type is TransactionType.REFUND
     clears = kind in {MessageKind.PRESENTMENT, MessageKind.PRESENTMENT_REVERSAL}
     return CardMessage(
-        message_id=_id(transaction.id),
-        content=_id(transaction.id),
+        message_id=named_id(transaction.id),
+        content=named_id(transaction.id),
         bank=link.bank,
         dialect=link.dialect,
         mti="",
@@ -308,6 +316,7 @@ def _transaction_as_data(result: SimulatedTransaction) -> dict[str, Any]:
                 "granted": award.grant.granted,
                 "entitled": award.grant.entitled,
                 "cut_by": award.cut_by,
+                **({"expected": result.expected[award.rule].isoformat()} if award.rule in result.expected else {}),
             }
             for award in result.awards
         ],

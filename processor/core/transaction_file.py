@@ -38,6 +38,8 @@ class TransactionType(StrEnum):
     CLEARING = "clearing"
     CLEARING_REVERSAL = "clearing-reversal"
     REFUND = "refund"
+    POST_DUE = "post-due"
+    RELEASE = "release"
 
 
 _ONLY_FOR: Final[Mapping[str, frozenset[TransactionType]]] = {
@@ -46,6 +48,7 @@ _ONLY_FOR: Final[Mapping[str, frozenset[TransactionType]]] = {
     "approved": frozenset({TransactionType.AUTHORIZATION, TransactionType.FINANCIAL}),
     "dialect": frozenset({TransactionType.FINANCIAL}),
     "part": frozenset({TransactionType.CLEARING}),
+    "rules": frozenset({TransactionType.RELEASE}),
 }
 """The keys that mean something for some types only."""
 
@@ -66,7 +69,8 @@ class Transaction:
     reversal leaves of it.
     ``trace`` names its message, as it does the request that it decides; ``original_trace`` names what it undoes.
     ``local_time`` is HHMM where it was written, ``channel`` how the card was used, empty where the line does not say.
-    ``amount`` and ``billing`` of a reversal are those of its original.
+    ``amount`` and ``billing`` of a reversal are those of its original; what says something of a purchase has none.
+    ``rules`` are those that a release is about, empty for all.
     """
 
     line: int
@@ -93,6 +97,7 @@ class Transaction:
     part: tuple[int, int] | None
     local_time: str
     channel: str
+    rules: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -308,7 +313,7 @@ def _transaction(line: LocatedDocument, by_id: Mapping[str, LocatedDocument], pr
         original=value.get("original"),
         trace=_trace(value),
         original_trace=_trace(original) if original is not None and not _decides(value) else None,
-        amount=_money(paid["amount"], paid["currency"]),
+        amount=_money(paid["amount"], paid["currency"]) if "amount" in paid else None,
         billing=_money(paid["billing_amount"], paid["billing_currency"]) if "billing_amount" in paid else None,
         remaining=_money(value["remaining"], paid["currency"]) if "remaining" in value else None,
         acquirer=merchant.acquirer if merchant else value.get("acquirer", ""),
@@ -321,6 +326,7 @@ def _transaction(line: LocatedDocument, by_id: Mapping[str, LocatedDocument], pr
         part=(value["part"][0], value["part"][1]) if "part" in value else None,
         local_time=value["at"][11:13] + value["at"][14:16],
         channel=value.get("channel", ""),
+        rules=tuple(value.get("rules", ())),
     )
 
 

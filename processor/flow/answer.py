@@ -35,6 +35,7 @@ def acknowledge(incoming: IncomingMessage, submission: Submission, dialect: Dial
 
 def award_lines(verdict: Verdict) -> tuple[AwardLine, ...]:
     """Return what a decision changed, in its own purchase and in others, from its stored document."""
+    expected = verdict.detail.get("expected", {})
     changes = (*verdict.detail.get("changes", ()), *verdict.detail.get("elsewhere", ()))
     return tuple(
         [
@@ -45,6 +46,7 @@ def award_lines(verdict: Verdict) -> tuple[AwardLine, ...]:
                 posted_change=posted_change,
                 granted=granted,
                 discount=discount,
+                expected_date=expected.get(rule, ""),
             )
             for rule, unit, pending_change, posted_change, granted, discount in changes
         ]

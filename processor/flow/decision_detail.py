@@ -3,12 +3,17 @@
 ``flow/answer.py`` and ``flow/explain.py`` read these documents; their keys and the places in their lists never change.
 """
 
+from collections.abc import Mapping
+from datetime import date
 from typing import Any
 
+from processor.core.course import Cleared, Course
 from processor.core.decision import Award, Decision
 from processor.core.event import Event
+from processor.core.money import Money
 from processor.core.outcome import Reason
 from processor.core.purchase import Amounts
+from processor.core.ripening import expected_days
 from processor.core.rule import Benefit
 from processor.flow.stored_member import member_to_values
 
@@ -24,6 +29,9 @@ def decision_detail(decision: Decision) -> dict[str, Any]:
             **_lowered(decision),
         },
     }
+    if decision.folded.course is not None:
+        detail["inputs"]["course"] = _course_to_data(decision.folded.course)
+        detail["expected"] = _expected(decision)
     if decision.folded.anchor is not None:
         detail["inputs"].update(_circumstances(decision.folded.anchor))
         if decision.programme.asked is not None:
@@ -78,6 +86,48 @@ def _circumstances(anchor: Event) -> dict[str, Any]:
     if anchor.amount is not None:
         values["currency"] = anchor.amount.currency
     return values
+
+
+def _expected(decision: Decision) -> dict[str, str]:
+    """Return the day on which what each rule has pending is expected to be posted."""
+    expected = expected_days(decision.programme, decision.folded, decision.considered)
+    return {rule: day.isoformat() for rule, day in expected.items()}
+
+
+def _course_to_data(course: Course) -> dict[str, Any]:
+    """Return how a purchase has come along since it cleared, which :func:`course_from_data` reads."""
+    cleared = [
+        [part.message_id.hex(), part.on.isoformat(), *_money(part.amount), *_money(part.billing)]
+        for part in course.cleared
+    ]
+    data: dict[str, Any] = {"cleared": cleared}
+    if course.due_through is not None:
+        data["due_through"] = course.due_through.isoformat()
+    if course.released:
+        data["released"] = [[message_id.hex(), rule] for message_id, rule in sorted(course.released)]
+    return data
+
+
+def course_from_data(data: Mapping[str, Any]) -> Course:
+    """Return a purchase's course as a decision stored it."""
+    due_through = data.get("due_through")
+    return Course(
+        cleared=tuple(
+            Cleared(
+                message_id=bytes.fromhex(message_id),
+                on=date.fromisoformat(on),
+                amount=Money(amount_minor=amount_minor, currency=currency),
+                billing=Money(amount_minor=billing_minor, currency=billing_currency),
+            )
+            for message_id, on, amount_minor, currency, billing_minor, billing_currency in data["cleared"]
+        ),
+        due_through=date.fromisoformat(due_through) if due_through else None,
+        released=frozenset((bytes.fromhex(message_id), rule) for message_id, rule in data.get("released", ())),
+    )
+
+
+def _money(money: Money) -> tuple[int, str]:
+    return money.amount_minor, money.currency
 
 
 def _amounts_to_lists(amounts: tuple[Amounts, ...]) -> list[list[Any]]:

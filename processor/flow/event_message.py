@@ -32,6 +32,8 @@ class EventRefusal(StrEnum):
     MESSAGE_NOT_OF_PURCHASE = "MESSAGE_NOT_OF_PURCHASE"
     NOT_PRESENTED = "NOT_PRESENTED"
     DISPUTE_AMOUNT_WRONG = "DISPUTE_AMOUNT_WRONG"
+    PURCHASE_NOT_FOUND = "PURCHASE_NOT_FOUND"
+    NOTHING_TO_RELEASE = "NOTHING_TO_RELEASE"
     LINK_CERTAIN = "LINK_CERTAIN"
     LINK_HELD = "LINK_HELD"
     NO_PROGRAMME_IN_FORCE = "NO_PROGRAMME_IN_FORCE"
@@ -59,7 +61,13 @@ def digest_of(*parts: bytes) -> bytes:
 
 
 def event_message(
-    kind: MessageKind, *, bank: str, at: datetime, digest: bytes, about: tuple[bytes, ...]
+    kind: MessageKind,
+    *,
+    bank: str,
+    at: datetime,
+    digest: bytes,
+    about: tuple[bytes, ...],
+    rules: tuple[str, ...] = (),
 ) -> CardMessage:
     """Return an event's message: sent at a moment, known by its day and a digest, about other messages.
 
@@ -76,6 +84,7 @@ def event_message(
         card=None,
         transmitted_at=at,
         refers_to=about,
+        rules=rules,
     )
 
 

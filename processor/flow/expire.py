@@ -19,12 +19,11 @@ from typing import Final
 from processor.core.expiry import expiring
 from processor.core.message import MessageKind
 from processor.core.outcome import Outcome
-from processor.core.programme import Programme
 from processor.flow.batch import BatchDecider
 from processor.flow.event_message import digest_of, event_message, submission_of
 from processor.flow.snapshot import Snapshot
 from processor.flow.submission import Submission
-from processor.flow.sweep import PAGE, Sweep, days_between
+from processor.flow.sweep import PAGE, Sweep, days_between, programme_of
 from processor.store.directory import CardAddress
 from processor.store.purchases import OwnedPurchase, find_awaited
 
@@ -80,11 +79,8 @@ def _decide(decider: BatchDecider, submissions: Sequence[Submission], result: Ex
 
 
 def _expiry(row: OwnedPurchase, snapshot: Snapshot, as_of: datetime) -> Submission | None:
-    """Return the event that lets something of a purchase expire, None where nothing of it does.
-
-    The days are those of the revision that the purchase was decided under, for terms change in the future alone.
-    """
-    programme = _programme_of(row, snapshot)
+    """Return the event that lets something of a purchase expire, None where nothing of it does."""
+    programme = programme_of(row, snapshot)
     if programme is None:
         return None
     threshold = (as_of - timedelta(days=programme.authorization_days)).replace(microsecond=0)
@@ -95,9 +91,3 @@ def _expiry(row: OwnedPurchase, snapshot: Snapshot, as_of: datetime) -> Submissi
     digest = digest_of(b"expiry", row.account, row.purchase.id, first.message_id, at.to_bytes(8, "big"))
     message = event_message(MessageKind.EXPIRY, bank=row.bank, at=threshold, digest=digest, about=(first.message_id,))
     return submission_of(message, CardAddress(account=row.account, bucket=row.bucket))
-
-
-def _programme_of(row: OwnedPurchase, snapshot: Snapshot) -> Programme | None:
-    if row.programme is None or row.programme not in snapshot.programmes or row.purchase.revision is None:
-        return None
-    return snapshot.revision(row.programme, row.purchase.revision)

@@ -23,6 +23,7 @@ from processor.core.person import NOBODY
 from processor.core.programme import Programme
 from processor.core.purchase import Amounts, Folded, Lowered
 from processor.flow.batch_work import explanation_name
+from processor.flow.decision_detail import course_from_data
 from processor.flow.explain_sentences import CHANGED_LATER, WHY, Considered, Recomputed, sentences_of
 from processor.flow.snapshot import Snapshots
 from processor.flow.stored_member import member_from_values
@@ -85,6 +86,7 @@ def recompute(programme: Programme, detail: Mapping[str, Any]) -> Recomputed:
         transaction=_amounts(inputs["transaction"]),
         billing=_amounts(inputs["billing"]),
         lowered=tuple(Lowered(*lowered) for lowered in inputs.get("lowered", ())),
+        course=course_from_data(inputs["course"]) if "course" in inputs else None,
     )
     at = _circumstances(programme, detail) if "product" in inputs else None
     lost: list[Lost] = []

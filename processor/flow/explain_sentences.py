@@ -21,6 +21,7 @@ from processor.core.programme_conditions import WEEKDAYS
 from processor.core.purchase import Amounts, Folded
 from processor.core.rule import AmountBase, Benefit, Best, Ratio, Rule
 from processor.flow.explain_person import sentences_on_member, whom
+from processor.flow.explain_timing import timing_sentences
 
 CHANGED_LATER: Final = "The message was decided again later; what counts now is {name}."
 
@@ -124,6 +125,7 @@ def sentences_of(
     for entry in recomputed.considered:
         yield from _weighed(programme, entry, recomputed)
     yield from _changes(programme, detail)
+    yield from timing_sentences(programme, detail)
     for rule in recomputed.entitled.unrated:
         currencies = " or ".join(_currencies(recomputed.folded, programme.rule(rule)))
         yield f"Rule {rule} applies but gives nothing: it has no rate for {currencies}."

@@ -64,6 +64,8 @@ _IN_WORDS: Final[Mapping[Confidence, str]] = {
     Confidence.LIFECYCLE: "the network's life cycle identification",
     Confidence.REFERENCE: "original data elements or an acquirer's reference",
 }
+_MOVES_NONE: Final = frozenset({Effect.EXPIRED, Effect.DUE, Effect.RELEASED, Effect.NONE})
+"""What is said of a purchase by the processor, by operations, or for information."""
 _NAMED: Final = {"reasons": ["operations named the two messages"]}
 
 Pair = tuple[bytes, bytes]
@@ -273,9 +275,7 @@ def events_around(connection: Connection, key: Key, messages: Iterable[bytes]) -
 
 def _refused(known: _Known, pair: Pair, kind: MessageKind, now: datetime) -> EventRefused | None:
     """Return why a link may not be confirmed or broken; the guards stand in the refusals' order."""
-    if any(
-        event.kind in OPERATIONS or event.effect in {Effect.EXPIRED, Effect.NONE} for event in (known.one, known.other)
-    ):
+    if any(event.kind in OPERATIONS or event.effect in _MOVES_NONE for event in (known.one, known.other)):
         problem = (
             "a link is between two messages of a purchase, and one of these moves none; name the messages themselves"
         )

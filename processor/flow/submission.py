@@ -92,7 +92,10 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AwardLine:
-    """One changed grant, as a host reads it; units are the smallest part of the miles unit or the currency."""
+    """One changed grant, as a host reads it; units are the smallest part of the miles unit or the currency.
+
+    ``expected_date`` is the day on which what is pending is expected to be posted, empty where none can be told.
+    """
 
     rule: str
     unit: str
@@ -100,6 +103,7 @@ class AwardLine:
     posted_change: int
     granted: int
     discount: bool
+    expected_date: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

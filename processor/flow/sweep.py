@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Final
 
-from processor.store.purchases import Days
+from processor.core.programme import Programme
+from processor.flow.snapshot import Snapshot
+from processor.store.purchases import Days, OwnedPurchase
 from processor.store.schema import id_of_day
 
 PAGE: Final = 256
@@ -54,6 +56,13 @@ class Sweep:
     def finish(self) -> None:
         """Say that there is nothing to look for."""
         self.position = None
+
+
+def programme_of(row: OwnedPurchase, snapshot: Snapshot) -> Programme | None:
+    """Return the revision that a purchase was decided under, for terms change in the future alone; None before it."""
+    if row.programme is None or row.programme not in snapshot.programmes or row.purchase.revision is None:
+        return None
+    return snapshot.revision(row.programme, row.purchase.revision)
 
 
 def days_between(first: date, last: date) -> Days:

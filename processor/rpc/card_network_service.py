@@ -161,6 +161,7 @@ def _to_proto(answer: Answer) -> pb.MessageAnswer:
                     unit=line.unit,
                     pending_change=line.pending_change,
                     posted_change=line.posted_change,
+                    expected_date=line.expected_date,
                     granted=line.granted,
                     discount=line.discount,
                 )

@@ -5,9 +5,11 @@ from datetime import UTC, datetime
 from typing import Final
 
 from processor.core.decision import Purchase
+from processor.core.due import expected_in
 from processor.core.event import Event
 from processor.core.links import Confidence, ties_of
 from processor.core.message import MessageKind
+from processor.core.programme import Programme
 from processor.core.purchase import Amounts, fold
 from processor.flow.batch_work import explanation_name
 from processor.flow.link_review import BROKEN, CONFIRMED, OPEN, review_name
@@ -39,12 +41,17 @@ def purchase_message(
     *,
     family: Mapping[bytes, Purchase] | None = None,
     attempts: Mapping[bytes, int] | None = None,
+    programme: Programme | None = None,
 ) -> pb.Purchase:
-    """Return a purchase; ``family`` holds those it is parted from, ``attempts`` the latest decision on each message."""
+    """Return a purchase; ``family`` holds those it is parted from, ``attempts`` the latest decision on each message.
+
+    ``programme`` is the revision that it was decided under, by which the days are told on which miles are expected.
+    """
     ordered = sorted(purchase.events, key=lambda event: event.order)
     folded = fold(purchase.events, refunded=purchase.refunded, placed=purchase.placed)
     first = (folded.anchor or ordered[0]).message_id if ordered else b""
     ties = ties_of(ordered, first) if ordered else {}
+    expected = {} if programme is None else expected_in(programme, purchase)
     return pb.Purchase(
         name=purchase_name(account, purchase.id),
         state=pb.Purchase.State.Value(f"STATE_{folded.state.name}"),
@@ -61,6 +68,7 @@ def purchase_message(
                 granted=grant.granted,
                 pending=grant.pending,
                 available=grant.available,
+                expected_date=expected[grant.rule].isoformat() if grant.rule in expected else "",
             )
             for grant in purchase.grants
         ],

@@ -11,10 +11,12 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 import grpc
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
+from processor.core.decision import Purchase
 from processor.core.message import MessageKind
 from processor.core.money import Money, exponent
+from processor.core.programme import Programme
 from processor.flow.batch import BatchDecider
 from processor.flow.disputes import DisputeStage, record_dispute
 from processor.flow.event_message import EventRefused
@@ -22,6 +24,9 @@ from processor.flow.expire import DAYS_BACK as EXPIRE_DAYS_BACK
 from processor.flow.expire import expire, start_of_day
 from processor.flow.link_review import DAYS_BACK as LINK_DAYS_BACK
 from processor.flow.link_review import Ruling, find_links, rule_on_link
+from processor.flow.post_due import DAYS_BACK as DUE_DAYS_BACK
+from processor.flow.post_due import post_due
+from processor.flow.release_awards import Release, release_awards
 from processor.flow.sweep import Sweep
 from processor.rpc.errors import CallError, ErrorReason, ErrorsAnswered
 from processor.rpc.paging import bucket_part, cut, instant_part, page_size_of, page_token, position_of
@@ -37,6 +42,9 @@ from processor.v1.purchase_pb2_grpc import PurchaseServiceServicer
 
 MOST_DAYS_BACK: Final = 300
 """No message that is older is decided."""
+MOST_RULES: Final = 20
+LONGEST_RULE: Final = 32
+"""How many rules one release may name, and how long an identifier is at most."""
 
 _PURCHASE: Final = "accounts/{account}/purchases/{purchase}"
 _MESSAGE: Final = "accounts/{account}/messages/{message}"
@@ -73,6 +81,16 @@ class PurchaseService(PurchaseServiceServicer):
         """Let authorizations expire that did not clear."""
         async with ErrorsAnswered(context), self._deciding:
             return await asyncio.to_thread(self._expire, request)
+
+    async def PostDue(self, request: pb.PostDueRequest, context: Context) -> pb.PostDueResponse:
+        """Post what has become due."""
+        async with ErrorsAnswered(context), self._deciding:
+            return await asyncio.to_thread(self._post_due, request)
+
+    async def ReleaseAwards(self, request: pb.ReleaseAwardsRequest, context: Context) -> pb.ReleaseAwardsResponse:
+        """Release miles that wait for it."""
+        async with ErrorsAnswered(context), self._deciding:
+            return await asyncio.to_thread(self._release_awards, request)
 
     async def FindLinkReviews(self, request: pb.FindLinkReviewsRequest, context: Context) -> pb.FindLinkReviewsResponse:
         """Look for messages that may be of one purchase."""
@@ -126,16 +144,22 @@ class PurchaseService(PurchaseServiceServicer):
             purchase = family[purchase_id]
             keys = [(bucket, event.message_id) for event in purchase.events]
             known = load_known(connection.connection.cursor(), keys) if keys else {}
+            programme = self._programme_of(connection, (bucket, account), purchase)
         attempts = {message_id: message.attempt for (_, message_id), message in known.items()}
-        return purchase_message(account, purchase, family=family, attempts=attempts)
+        return purchase_message(account, purchase, family=family, attempts=attempts, programme=programme)
+
+    def _programme_of(self, connection: Connection, key: Key, purchase: Purchase) -> Programme | None:
+        """Return the revision that a purchase was decided under, None where it was not decided yet."""
+        balance = load_balance(connection, key)
+        if balance is None or balance.programme is None or purchase.revision is None:
+            return None
+        return self._decider.snapshots.refresh(connection).revision(balance.programme, purchase.revision)
 
     def _expire(self, request: pb.ExpireAuthorizationsRequest) -> pb.ExpireAuthorizationsResponse:
         now = self._clock().astimezone(UTC)
         as_of = start_of_day(now)
         if request.HasField("as_of_time"):
-            as_of = request.as_of_time.ToDatetime(tzinfo=UTC)
-            if as_of > now:
-                raise invalid_field("as_of_time", "lies ahead of the clock; name a moment that has passed")
+            as_of = _not_ahead(request.as_of_time.ToDatetime(tzinfo=UTC), now)
         days_back = _days_back(request.days_back, EXPIRE_DAYS_BACK)
         scope = f"expire/{as_of.isoformat() if request.HasField('as_of_time') else ''}/{days_back}"
         sweep = self._sweep(request.page_token, scope)
@@ -147,6 +171,46 @@ class PurchaseService(PurchaseServiceServicer):
             buckets_done=sweep.buckets_done,
             buckets=sweep.buckets,
             next_page_token=_token(sweep, scope),
+        )
+
+    def _post_due(self, request: pb.PostDueRequest) -> pb.PostDueResponse:
+        as_of = self._clock().astimezone(UTC)
+        if request.HasField("as_of_time"):
+            as_of = _not_ahead(request.as_of_time.ToDatetime(tzinfo=UTC), as_of)
+        days_back = _days_back(request.days_back, DUE_DAYS_BACK)
+        scope = f"postDue/{as_of.date() if request.HasField('as_of_time') else ''}/{days_back}"
+        sweep = self._sweep(request.page_token, scope)
+        done = post_due(self._decider, sweep, as_of=as_of, days_back=days_back)
+        return pb.PostDueResponse(
+            examined=done.examined,
+            posted=done.posted,
+            left=done.left,
+            buckets_done=sweep.buckets_done,
+            buckets=sweep.buckets,
+            next_page_token=_token(sweep, scope),
+        )
+
+    def _release_awards(self, request: pb.ReleaseAwardsRequest) -> pb.ReleaseAwardsResponse:
+        account_part, purchase_part = parts_of(request.purchase, _PURCHASE)
+        reason, actor = reason_and_actor(request.reason, request.actor)
+        rules = tuple(sorted(set(request.rules)))
+        if len(rules) > MOST_RULES or not all(0 < len(rule) <= LONGEST_RULE for rule in rules):
+            raise invalid_field("rules", f"are not up to {MOST_RULES} identifiers; leave them out for every rule")
+        release = Release(
+            purchase=id_of(purchase_part, "purchase"),
+            rules=rules,
+            reason=reason,
+            actor=actor,
+            request_id=request_id_of(request.request_id),
+        )
+        done = release_awards(self._decider, self._key(account_part), release)
+        if isinstance(done, EventRefused):
+            raise _refused(done)
+        return pb.ReleaseAwardsResponse(
+            message=f"accounts/{account_part}/messages/{done.message_id.hex()}",
+            decision=done.verdict.explanation,
+            reason=done.verdict.reason.name,
+            duplicate=done.duplicate,
         )
 
     def _find_links(self, request: pb.FindLinkReviewsRequest) -> pb.FindLinkReviewsResponse:
@@ -236,6 +300,12 @@ class PurchaseService(PurchaseServiceServicer):
     def _key(self, account_part: str) -> Key:
         account = id_of(account_part, "account")
         return bucket_of(account, self._bucket_count), account
+
+
+def _not_ahead(moment: datetime, now: datetime) -> datetime:
+    if moment > now:
+        raise invalid_field("as_of_time", "lies ahead of the clock; name a moment that has passed")
+    return moment
 
 
 def _days_back(asked: int, usual: int) -> int:

@@ -19,7 +19,7 @@ from processor.core.purchase import Placed
 
 _ALWAYS: Final = 19
 """How many values of an event are always written."""
-_NOTHING: Final[list[Any]] = ["", "", "", "", "", 0, [], "", ""]
+_NOTHING: Final[list[Any]] = ["", "", "", "", "", 0, [], "", "", []]
 """What the values behind them are where they are left out."""
 
 
@@ -120,6 +120,7 @@ def _event_to_list(event: Event) -> list[Any]:
         [message_id.hex() for message_id in event.refers_to],
         event.local_time,
         event.channel,
+        event.rules,
     ]
     while not values[-1]:
         values.pop()
@@ -160,6 +161,7 @@ def _event_from_list(values: list[Any]) -> Event:
         local_time=values[26],
         channel=values[27],
         asked=bool(values[24] & 4),
+        rules=tuple(values[28]),
     )
 
 

@@ -89,6 +89,10 @@ FIND_AWAITED: Final = text(
     f"{_FOUND} AND {_has(Effect.AUTHORIZED)} AND ({_PENDING} OR NOT {_has(Effect.CLEARED, Effect.EXPIRED)})"
     " ORDER BY t.id LIMIT :limit"
 )
+# Read one page of a bucket's purchases of which something has cleared and waits to be posted.
+FIND_WAITING: Final = text(
+    f"{_FOUND} AND {_has(Effect.CLEARED, Effect.FINAL)} AND {_PENDING} ORDER BY t.id LIMIT :limit"
+)
 # Read one page of a bucket's purchases that stand alone: cleared or reversed, and never authorized.
 FIND_ALONE: Final = text(
     f"{_FOUND} AND {_has(Effect.CLEARED, Effect.REVERSED)} AND NOT {_has(Effect.AUTHORIZED, Effect.FINAL)}"
@@ -150,6 +154,11 @@ def load_family(connection: Connection, bucket: int, ids: Iterable[bytes]) -> di
 def find_awaited(connection: Connection, bucket: int, days: Days, *, after: bytes, limit: int) -> list[OwnedPurchase]:
     """Return purchases of a bucket that may have something to expire, by id behind ``after``."""
     return _found(connection, FIND_AWAITED, bucket, days, after, limit)
+
+
+def find_waiting(connection: Connection, bucket: int, days: Days, *, after: bytes, limit: int) -> list[OwnedPurchase]:
+    """Return purchases of a bucket that have cleared and have something pending, by id behind ``after``."""
+    return _found(connection, FIND_WAITING, bucket, days, after, limit)
 
 
 def find_alone(connection: Connection, bucket: int, days: Days, *, after: bytes, limit: int) -> list[OwnedPurchase]:

@@ -24,15 +24,15 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fprocessor/v1/card_network.proto\x12\x0cprocessor.v1\">\n\x0f\x45xchangeRequest\x12+\n\x08messages\x18\x01 \x03(\x0b\x32\x19.processor.v1.CardMessage\"j\n\x0b\x43\x61rdMessage\x12\x11\n\tcaller_id\x18\x01 \x01(\t\x12\x0c\n\x04\x62\x61nk\x18\x02 \x01(\t\x12\x0f\n\x07\x64ialect\x18\x03 \x01(\t\x12\x0f\n\x07iso8583\x18\x04 \x01(\x0c\x12\x18\n\x10iso8583_response\x18\x05 \x01(\x0c\"@\n\x10\x45xchangeResponse\x12,\n\x07\x61nswers\x18\x01 \x03(\x0b\x32\x1b.processor.v1.MessageAnswer\"\xa6\x01\n\rMessageAnswer\x12\x11\n\tcaller_id\x18\x01 \x01(\t\x12&\n\x07outcome\x18\x02 \x01(\x0e\x32\x15.processor.v1.Outcome\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x0f\n\x07problem\x18\x04 \x01(\t\x12\x0f\n\x07iso8583\x18\x05 \x01(\x0c\x12(\n\x08\x64\x65\x63ision\x18\x06 \x01(\x0b\x32\x16.processor.v1.Decision\"\x91\x01\n\x08\x44\x65\x63ision\x12\x13\n\x0b\x65xplanation\x18\x01 \x01(\t\x12\x0f\n\x07partner\x18\x02 \x01(\t\x12#\n\x06\x61wards\x18\x03 \x03(\x0b\x32\x13.processor.v1.Award\x12\r\n\x05quote\x18\x04 \x01(\x08\x12+\n\ntill_offer\x18\x05 \x01(\x0b\x32\x17.processor.v1.TillOffer\"I\n\tTillOffer\x12\x10\n\x08\x63urrency\x18\x01 \x01(\t\x12\x16\n\x0e\x64iscount_minor\x18\x02 \x01(\x03\x12\x12\n\nleft_minor\x18\x03 \x01(\x03\"u\n\x05\x41ward\x12\x0c\n\x04rule\x18\x01 \x01(\t\x12\x0c\n\x04unit\x18\x02 \x01(\t\x12\x16\n\x0epending_change\x18\x03 \x01(\x03\x12\x15\n\rposted_change\x18\x04 \x01(\x03\x12\x0f\n\x07granted\x18\x05 \x01(\x03\x12\x10\n\x08\x64iscount\x18\x06 \x01(\x08*\x92\x01\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x14\n\x10OUTCOME_ACCEPTED\x10\x01\x12\x15\n\x11OUTCOME_DUPLICATE\x10\x02\x12\x12\n\x0eOUTCOME_PARKED\x10\x03\x12\x14\n\x10OUTCOME_REJECTED\x10\x04\x12\x17\n\x13OUTCOME_UNAVAILABLE\x10\x05\x32\x63\n\x12\x43\x61rdNetworkService\x12M\n\x08\x45xchange\x12\x1d.processor.v1.ExchangeRequest\x1a\x1e.processor.v1.ExchangeResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fprocessor/v1/card_network.proto\x12\x0cprocessor.v1\">\n\x0f\x45xchangeRequest\x12+\n\x08messages\x18\x01 \x03(\x0b\x32\x19.processor.v1.CardMessage\"j\n\x0b\x43\x61rdMessage\x12\x11\n\tcaller_id\x18\x01 \x01(\t\x12\x0c\n\x04\x62\x61nk\x18\x02 \x01(\t\x12\x0f\n\x07\x64ialect\x18\x03 \x01(\t\x12\x0f\n\x07iso8583\x18\x04 \x01(\x0c\x12\x18\n\x10iso8583_response\x18\x05 \x01(\x0c\"@\n\x10\x45xchangeResponse\x12,\n\x07\x61nswers\x18\x01 \x03(\x0b\x32\x1b.processor.v1.MessageAnswer\"\xa6\x01\n\rMessageAnswer\x12\x11\n\tcaller_id\x18\x01 \x01(\t\x12&\n\x07outcome\x18\x02 \x01(\x0e\x32\x15.processor.v1.Outcome\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x0f\n\x07problem\x18\x04 \x01(\t\x12\x0f\n\x07iso8583\x18\x05 \x01(\x0c\x12(\n\x08\x64\x65\x63ision\x18\x06 \x01(\x0b\x32\x16.processor.v1.Decision\"\x91\x01\n\x08\x44\x65\x63ision\x12\x13\n\x0b\x65xplanation\x18\x01 \x01(\t\x12\x0f\n\x07partner\x18\x02 \x01(\t\x12#\n\x06\x61wards\x18\x03 \x03(\x0b\x32\x13.processor.v1.Award\x12\r\n\x05quote\x18\x04 \x01(\x08\x12+\n\ntill_offer\x18\x05 \x01(\x0b\x32\x17.processor.v1.TillOffer\"I\n\tTillOffer\x12\x10\n\x08\x63urrency\x18\x01 \x01(\t\x12\x16\n\x0e\x64iscount_minor\x18\x02 \x01(\x03\x12\x12\n\nleft_minor\x18\x03 \x01(\x03\"\x8c\x01\n\x05\x41ward\x12\x0c\n\x04rule\x18\x01 \x01(\t\x12\x0c\n\x04unit\x18\x02 \x01(\t\x12\x16\n\x0epending_change\x18\x03 \x01(\x03\x12\x15\n\rposted_change\x18\x04 \x01(\x03\x12\x0f\n\x07granted\x18\x05 \x01(\x03\x12\x10\n\x08\x64iscount\x18\x06 \x01(\x08\x12\x15\n\rexpected_date\x18\x07 \x01(\t*\x92\x01\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x14\n\x10OUTCOME_ACCEPTED\x10\x01\x12\x15\n\x11OUTCOME_DUPLICATE\x10\x02\x12\x12\n\x0eOUTCOME_PARKED\x10\x03\x12\x14\n\x10OUTCOME_REJECTED\x10\x04\x12\x17\n\x13OUTCOME_UNAVAILABLE\x10\x05\x32\x63\n\x12\x43\x61rdNetworkService\x12M\n\x08\x45xchange\x12\x1d.processor.v1.ExchangeRequest\x1a\x1e.processor.v1.ExchangeResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'processor.v1.card_network_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_OUTCOME']._serialized_start=799
-  _globals['_OUTCOME']._serialized_end=945
+  _globals['_OUTCOME']._serialized_start=823
+  _globals['_OUTCOME']._serialized_end=969
   _globals['_EXCHANGEREQUEST']._serialized_start=49
   _globals['_EXCHANGEREQUEST']._serialized_end=111
   _globals['_CARDMESSAGE']._serialized_start=113
@@ -45,8 +45,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DECISION']._serialized_end=602
   _globals['_TILLOFFER']._serialized_start=604
   _globals['_TILLOFFER']._serialized_end=677
-  _globals['_AWARD']._serialized_start=679
-  _globals['_AWARD']._serialized_end=796
-  _globals['_CARDNETWORKSERVICE']._serialized_start=947
-  _globals['_CARDNETWORKSERVICE']._serialized_end=1046
+  _globals['_AWARD']._serialized_start=680
+  _globals['_AWARD']._serialized_end=820
+  _globals['_CARDNETWORKSERVICE']._serialized_start=971
+  _globals['_CARDNETWORKSERVICE']._serialized_end=1070
 # @@protoc_insertion_point(module_scope)

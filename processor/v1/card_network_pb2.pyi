@@ -269,6 +269,7 @@ class Award(_message.Message):
     POSTED_CHANGE_FIELD_NUMBER: _builtins.int
     GRANTED_FIELD_NUMBER: _builtins.int
     DISCOUNT_FIELD_NUMBER: _builtins.int
+    EXPECTED_DATE_FIELD_NUMBER: _builtins.int
     rule: _builtins.str
     """The rule, as the programme document names it."""
     unit: _builtins.str
@@ -281,6 +282,10 @@ class Award(_message.Message):
     """What the rule has granted the whole purchase after this message, pending and posted."""
     discount: _builtins.bool
     """True for a discount."""
+    expected_date: _builtins.str
+    """The day on which all that the rule has pending is expected to be posted, YYYY-MM-DD; empty where the programme posts
+    everything as soon as it clears, where nothing is pending, and where the rule waits for a release.
+    """
     def __init__(
         self,
         *,
@@ -290,10 +295,11 @@ class Award(_message.Message):
         posted_change: _builtins.int = ...,
         granted: _builtins.int = ...,
         discount: _builtins.bool = ...,
+        expected_date: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["discount", b"discount", "granted", b"granted", "pending_change", b"pending_change", "posted_change", b"posted_change", "rule", b"rule", "unit", b"unit"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["discount", b"discount", "expected_date", b"expected_date", "granted", b"granted", "pending_change", b"pending_change", "posted_change", b"posted_change", "rule", b"rule", "unit", b"unit"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -62,6 +62,7 @@ class PurchaseGrant(_message.Message):
     GRANTED_FIELD_NUMBER: _builtins.int
     PENDING_FIELD_NUMBER: _builtins.int
     AVAILABLE_FIELD_NUMBER: _builtins.int
+    EXPECTED_DATE_FIELD_NUMBER: _builtins.int
     rule: _builtins.str
     """The rule."""
     unit: _builtins.str
@@ -71,9 +72,13 @@ class PurchaseGrant(_message.Message):
     granted: _builtins.int
     """What the caps leave of it."""
     pending: _builtins.int
-    """Granted for what is authorized and has not cleared."""
+    """Granted for what is authorized and has not cleared, or has cleared and is not due yet."""
     available: _builtins.int
-    """Granted for what has cleared."""
+    """Granted for what has cleared and is posted."""
+    expected_date: _builtins.str
+    """The day on which all that is pending is expected to be posted, YYYY-MM-DD; empty where nothing is pending, where
+    the rule waits for a release, and in lists.
+    """
     def __init__(
         self,
         *,
@@ -83,10 +88,11 @@ class PurchaseGrant(_message.Message):
         granted: _builtins.int = ...,
         pending: _builtins.int = ...,
         available: _builtins.int = ...,
+        expected_date: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["available", b"available", "entitled", b"entitled", "granted", b"granted", "pending", b"pending", "rule", b"rule", "unit", b"unit"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["available", b"available", "entitled", b"entitled", "expected_date", b"expected_date", "granted", b"granted", "pending", b"pending", "rule", b"rule", "unit", b"unit"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -458,6 +464,154 @@ class ExpireAuthorizationsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ExpireAuthorizationsResponse: _TypeAlias = ExpireAuthorizationsResponse  # noqa: Y015
+
+@_typing.final
+class PostDueRequest(_message.Message):
+    """What is due to be posted."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AS_OF_TIME_FIELD_NUMBER: _builtins.int
+    DAYS_BACK_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    days_back: _builtins.int
+    """How many days before the earliest purchases that can be due to look, 1 to 300; 0 means 60."""
+    page_token: _builtins.str
+    """Where the last call stopped, empty to begin."""
+    @_builtins.property
+    def as_of_time(self) -> _timestamp_pb2.Timestamp:
+        """The moment up to whose UTC day what is due is posted, not ahead of the clock; now where absent."""
+
+    def __init__(
+        self,
+        *,
+        as_of_time: _timestamp_pb2.Timestamp | None = ...,
+        days_back: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["as_of_time", b"as_of_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of_time", b"as_of_time", "days_back", b"days_back", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PostDueRequest: _TypeAlias = PostDueRequest  # noqa: Y015
+
+@_typing.final
+class PostDueResponse(_message.Message):
+    """What one call posted."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXAMINED_FIELD_NUMBER: _builtins.int
+    POSTED_FIELD_NUMBER: _builtins.int
+    LEFT_FIELD_NUMBER: _builtins.int
+    BUCKETS_DONE_FIELD_NUMBER: _builtins.int
+    BUCKETS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    examined: _builtins.int
+    """Purchases that were looked at."""
+    posted: _builtins.int
+    """Purchases of which something was posted now."""
+    left: _builtins.int
+    """Purchases that could not be decided now; the next run takes them."""
+    buckets_done: _builtins.int
+    """How many of the installation's buckets are done."""
+    buckets: _builtins.int
+    """How many buckets there are."""
+    next_page_token: _builtins.str
+    """Where the next call begins, empty at the end."""
+    def __init__(
+        self,
+        *,
+        examined: _builtins.int = ...,
+        posted: _builtins.int = ...,
+        left: _builtins.int = ...,
+        buckets_done: _builtins.int = ...,
+        buckets: _builtins.int = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["buckets", b"buckets", "buckets_done", b"buckets_done", "examined", b"examined", "left", b"left", "next_page_token", b"next_page_token", "posted", b"posted"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PostDueResponse: _TypeAlias = PostDueResponse  # noqa: Y015
+
+@_typing.final
+class ReleaseAwardsRequest(_message.Message):
+    """Which miles to release."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PURCHASE_FIELD_NUMBER: _builtins.int
+    RULES_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    purchase: _builtins.str
+    """accounts/{account}/purchases/{purchase}."""
+    reason: _builtins.str
+    """Why, for the auditor; 3 to 500 characters."""
+    actor: _builtins.str
+    """Who asked for it; 1 to 100 characters."""
+    request_id: _builtins.str
+    """A UUID that makes the call idempotent; required."""
+    @_builtins.property
+    def rules(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The rules whose miles are released, 20 at most; none means every rule of the purchase that waits."""
+
+    def __init__(
+        self,
+        *,
+        purchase: _builtins.str = ...,
+        rules: _abc.Iterable[_builtins.str] | None = ...,
+        reason: _builtins.str = ...,
+        actor: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "purchase", b"purchase", "reason", b"reason", "request_id", b"request_id", "rules", b"rules"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReleaseAwardsRequest: _TypeAlias = ReleaseAwardsRequest  # noqa: Y015
+
+@_typing.final
+class ReleaseAwardsResponse(_message.Message):
+    """A recorded release."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    DECISION_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    DUPLICATE_FIELD_NUMBER: _builtins.int
+    message: _builtins.str
+    """accounts/{account}/messages/{message}: the release as a message of its purchase."""
+    decision: _builtins.str
+    """accounts/{account}/decisions/{decision}: the decision on it."""
+    reason: _builtins.str
+    """The decision's reason, as docs/outcomes.md lists them."""
+    duplicate: _builtins.bool
+    """True where an earlier call with this request_id did it."""
+    def __init__(
+        self,
+        *,
+        message: _builtins.str = ...,
+        decision: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        duplicate: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decision", b"decision", "duplicate", b"duplicate", "message", b"message", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReleaseAwardsResponse: _TypeAlias = ReleaseAwardsResponse  # noqa: Y015
 
 @_typing.final
 class LinkReview(_message.Message):

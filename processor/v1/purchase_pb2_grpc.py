@@ -50,6 +50,16 @@ class PurchaseServiceStub:
                 request_serializer=processor_dot_v1_dot_purchase__pb2.ExpireAuthorizationsRequest.SerializeToString,
                 response_deserializer=processor_dot_v1_dot_purchase__pb2.ExpireAuthorizationsResponse.FromString,
                 _registered_method=True)
+        self.PostDue = channel.unary_unary(
+                '/processor.v1.PurchaseService/PostDue',
+                request_serializer=processor_dot_v1_dot_purchase__pb2.PostDueRequest.SerializeToString,
+                response_deserializer=processor_dot_v1_dot_purchase__pb2.PostDueResponse.FromString,
+                _registered_method=True)
+        self.ReleaseAwards = channel.unary_unary(
+                '/processor.v1.PurchaseService/ReleaseAwards',
+                request_serializer=processor_dot_v1_dot_purchase__pb2.ReleaseAwardsRequest.SerializeToString,
+                response_deserializer=processor_dot_v1_dot_purchase__pb2.ReleaseAwardsResponse.FromString,
+                _registered_method=True)
         self.FindLinkReviews = channel.unary_unary(
                 '/processor.v1.PurchaseService/FindLinkReviews',
                 request_serializer=processor_dot_v1_dot_purchase__pb2.FindLinkReviewsRequest.SerializeToString,
@@ -98,6 +108,21 @@ class PurchaseServiceServicer:
     def ExpireAuthorizations(self, request, context):
         """Lets authorizations expire that did not clear in their programme's days; again it changes nothing.
         Repeat the call with next_page_token until that is empty.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PostDue(self, request, context):
+        """Posts what has become due: miles whose days of return are over or whose statement date has come; again it changes
+        nothing. Repeat the call with next_page_token until that is empty.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReleaseAwards(self, request, context):
+        """Releases miles of a purchase that wait for it, so that they are posted; the same request_id again changes nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -156,6 +181,16 @@ def add_PurchaseServiceServicer_to_server(servicer, server):
                     servicer.ExpireAuthorizations,
                     request_deserializer=processor_dot_v1_dot_purchase__pb2.ExpireAuthorizationsRequest.FromString,
                     response_serializer=processor_dot_v1_dot_purchase__pb2.ExpireAuthorizationsResponse.SerializeToString,
+            ),
+            'PostDue': grpc.unary_unary_rpc_method_handler(
+                    servicer.PostDue,
+                    request_deserializer=processor_dot_v1_dot_purchase__pb2.PostDueRequest.FromString,
+                    response_serializer=processor_dot_v1_dot_purchase__pb2.PostDueResponse.SerializeToString,
+            ),
+            'ReleaseAwards': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReleaseAwards,
+                    request_deserializer=processor_dot_v1_dot_purchase__pb2.ReleaseAwardsRequest.FromString,
+                    response_serializer=processor_dot_v1_dot_purchase__pb2.ReleaseAwardsResponse.SerializeToString,
             ),
             'FindLinkReviews': grpc.unary_unary_rpc_method_handler(
                     servicer.FindLinkReviews,
@@ -265,6 +300,60 @@ class PurchaseService:
             '/processor.v1.PurchaseService/ExpireAuthorizations',
             processor_dot_v1_dot_purchase__pb2.ExpireAuthorizationsRequest.SerializeToString,
             processor_dot_v1_dot_purchase__pb2.ExpireAuthorizationsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PostDue(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/processor.v1.PurchaseService/PostDue',
+            processor_dot_v1_dot_purchase__pb2.PostDueRequest.SerializeToString,
+            processor_dot_v1_dot_purchase__pb2.PostDueResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReleaseAwards(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/processor.v1.PurchaseService/ReleaseAwards',
+            processor_dot_v1_dot_purchase__pb2.ReleaseAwardsRequest.SerializeToString,
+            processor_dot_v1_dot_purchase__pb2.ReleaseAwardsResponse.FromString,
             options,
             channel_credentials,
             insecure,

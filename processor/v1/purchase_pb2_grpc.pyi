@@ -41,6 +41,12 @@ class PurchaseServiceStub:
     """Lets authorizations expire that did not clear in their programme's days; again it changes nothing.
     Repeat the call with next_page_token until that is empty.
     """
+    PostDue: _grpc.UnaryUnaryMultiCallable[_purchase_pb2.PostDueRequest, _purchase_pb2.PostDueResponse]
+    """Posts what has become due: miles whose days of return are over or whose statement date has come; again it changes
+    nothing. Repeat the call with next_page_token until that is empty.
+    """
+    ReleaseAwards: _grpc.UnaryUnaryMultiCallable[_purchase_pb2.ReleaseAwardsRequest, _purchase_pb2.ReleaseAwardsResponse]
+    """Releases miles of a purchase that wait for it, so that they are posted; the same request_id again changes nothing."""
     FindLinkReviews: _grpc.UnaryUnaryMultiCallable[_purchase_pb2.FindLinkReviewsRequest, _purchase_pb2.FindLinkReviewsResponse]
     """Looks for messages that may be of one purchase and lists them for review; again it changes nothing.
     Repeat the call with next_page_token until that is empty.
@@ -67,6 +73,12 @@ class PurchaseServiceAsyncStub(PurchaseServiceStub):
     """Lets authorizations expire that did not clear in their programme's days; again it changes nothing.
     Repeat the call with next_page_token until that is empty.
     """
+    PostDue: _aio.UnaryUnaryMultiCallable[_purchase_pb2.PostDueRequest, _purchase_pb2.PostDueResponse]  # type: ignore[assignment]
+    """Posts what has become due: miles whose days of return are over or whose statement date has come; again it changes
+    nothing. Repeat the call with next_page_token until that is empty.
+    """
+    ReleaseAwards: _aio.UnaryUnaryMultiCallable[_purchase_pb2.ReleaseAwardsRequest, _purchase_pb2.ReleaseAwardsResponse]  # type: ignore[assignment]
+    """Releases miles of a purchase that wait for it, so that they are posted; the same request_id again changes nothing."""
     FindLinkReviews: _aio.UnaryUnaryMultiCallable[_purchase_pb2.FindLinkReviewsRequest, _purchase_pb2.FindLinkReviewsResponse]  # type: ignore[assignment]
     """Looks for messages that may be of one purchase and lists them for review; again it changes nothing.
     Repeat the call with next_page_token until that is empty.
@@ -108,6 +120,24 @@ class PurchaseServiceServicer(metaclass=_abc_1.ABCMeta):
         """Lets authorizations expire that did not clear in their programme's days; again it changes nothing.
         Repeat the call with next_page_token until that is empty.
         """
+
+    @_abc_1.abstractmethod
+    def PostDue(
+        self,
+        request: _purchase_pb2.PostDueRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_purchase_pb2.PostDueResponse, _abc.Awaitable[_purchase_pb2.PostDueResponse]]:
+        """Posts what has become due: miles whose days of return are over or whose statement date has come; again it changes
+        nothing. Repeat the call with next_page_token until that is empty.
+        """
+
+    @_abc_1.abstractmethod
+    def ReleaseAwards(
+        self,
+        request: _purchase_pb2.ReleaseAwardsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_purchase_pb2.ReleaseAwardsResponse, _abc.Awaitable[_purchase_pb2.ReleaseAwardsResponse]]:
+        """Releases miles of a purchase that wait for it, so that they are posted; the same request_id again changes nothing."""
 
     @_abc_1.abstractmethod
     def FindLinkReviews(

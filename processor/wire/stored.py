@@ -38,7 +38,7 @@ _TEXTS: Final = (
     "channel",
 )
 _FLAGS: Final = ("credit", "estimated", "supersedes")
-_OMITTED_WHEN_FALSE: Final = (*_TEXTS, *_FLAGS, "oddities")
+_OMITTED_WHEN_FALSE: Final = (*_TEXTS, *_FLAGS, "rules", "oddities")
 _OMITTED_WHEN_NONE: Final = ("local_date", "original_trace", "record_number", "clearing_part")
 _AMOUNTS: Final = ("amount", "billing", "replacement", "replacement_billing")
 
@@ -102,6 +102,7 @@ def message_from_json(data: bytes | str) -> CardMessage:
         estimated=stored.get("estimated", False),
         supersedes=stored.get("supersedes", False),
         refers_to=tuple(bytes.fromhex(message_id) for message_id in stored.get("refers_to", ())),
+        rules=tuple(stored.get("rules", ())),
         original_trace=stored.get("original_trace"),
         record_number=stored.get("record_number"),
         oddities=tuple(stored.get("oddities", ())),

@@ -104,6 +104,8 @@ def test_stored_numbers_never_change() -> None:
         "CHARGED_BACK": 8,
         "REPRESENTED": 9,
         "EXPIRED": 10,
+        "DUE": 11,
+        "RELEASED": 12,
     } == {effect.name: effect.value for effect in Effect}
     assert {
         "NETWORK_MANAGEMENT": 0,
@@ -122,8 +124,10 @@ def test_stored_numbers_never_change() -> None:
         "ARBITRATION_CHARGEBACK_REVERSAL": 53,
         "FEE_COLLECTION_REVERSAL": 54,
         "EXPIRY": 60,
+        "DUE": 61,
         "LINK_CONFIRMED": 70,
         "LINK_BROKEN": 71,
+        "AWARD_RELEASED": 72,
     } == {kind.name: kind.value for kind in MessageKind}
 
 

@@ -241,6 +241,7 @@ def _run_purchases(connection: Connection, messages: list[Key], account: bytes) 
     purchases.load_purchase(connection, messages[0], account)
     purchases.find_awaited(connection, BUCKET, days, after=b"", limit=10)
     purchases.find_alone(connection, BUCKET, days, after=b"", limit=10)
+    purchases.find_waiting(connection, BUCKET, days, after=b"", limit=10)
     purchases.load_of_days(connection, key, days)
     review = purchases.LinkReviewRow(
         bucket=BUCKET,

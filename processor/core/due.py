@@ -1,0 +1,80 @@
+"""Which day has come for a purchase on which something is posted; the pure part of ``flow/post_due.py``.
+
+It looks at what rules have pending and at what is due of the purchase, so that an event is booked where something that
+has cleared becomes due, and nowhere else.
+"""
+
+from collections.abc import Collection
+from datetime import date
+from typing import NamedTuple
+
+from processor.core.course import Course, course_of
+from processor.core.decision import Purchase
+from processor.core.grant import Grant
+from processor.core.programme import Programme
+from processor.core.purchase import Folded, fold
+from processor.core.ripening import due_days, expected_days, ripe_by
+from processor.core.statement import LAST_DAY
+
+
+def folded_under(programme: Programme, purchase: Purchase) -> Folded:
+    """Fold a purchase as the decisions under a revision do."""
+    folded = fold(purchase.events, refunded=purchase.refunded, placed=purchase.placed)
+    return folded._replace(course=course_of(purchase.events)) if programme.timings else folded
+
+
+class Due(NamedTuple):
+    """A day that has come for a purchase, and the clearing message that its event is about."""
+
+    day: date
+    message_id: bytes
+
+
+def day_to_post(programme: Programme, purchase: Purchase, as_of: date) -> Due | None:
+    """Return the latest day up to ``as_of`` on which something of a purchase is due that is not posted yet.
+
+    It does not depend on when it is asked, save for how far, so that runs on different days find the same event.
+    None where nothing is due, so that an event would change nothing.
+    """
+    folded = folded_under(programme, purchase)
+    if folded.course is None or folded.anchor is None:
+        return None
+    through = folded.course.due_through or date.min
+    pending = {grant.rule for grant in purchase.grants if grant.pending}
+    timings = {rule.timing for rule in programme.rules_behind(pending) if rule.timing is not None}
+    product = folded.anchor.product
+    ripe = {
+        day: [ripe_by(programme, folded, timing, product, day) for timing in timings]
+        for day in due_days(programme, folded, product)
+        if through < day <= as_of
+    }
+    if not ripe or ripe[max(ripe)] == [ripe_by(programme, folded, timing, product, through) for timing in timings]:
+        return None
+    day = min(day for day, amounts in ripe.items() if amounts == ripe[max(ripe)])
+    return Due(day, folded.course.cleared[0].message_id)
+
+
+def waiting_for_release(programme: Programme, purchase: Purchase, rules: Collection[str]) -> tuple[bytes, ...]:
+    """Return the clearing messages of which something waits for operations to release it.
+
+    ``rules`` are those that are asked about, none meaning all.
+    """
+    course = folded_under(programme, purchase).course or Course()
+    asked = [rule for rule in programme.rules if not rules or rule.id in rules]
+    waiting = [rule for rule in asked if rule.timing and rule.timing.is_on_release]
+    return tuple(
+        part.message_id
+        for part in course.cleared
+        if any(rule.timing and not course.is_due(part, rule.timing, rule.id, LAST_DAY) for rule in waiting)
+    )
+
+
+class _Weighed(NamedTuple):
+    rule: str
+    grant: Grant
+
+
+def expected_in(programme: Programme, purchase: Purchase) -> dict[str, date]:
+    """Return the day on which what each rule has pending for a purchase is expected to be posted."""
+    weighed = [_Weighed(grant.rule, grant) for grant in purchase.grants]
+    return expected_days(programme, folded_under(programme, purchase), weighed)

@@ -1,0 +1,138 @@
+"""What of a purchase's amounts a rule counts as cleared: what is due under its own terms; the rest is promised still.
+
+Between the fold and the entitlement.
+What was refunded comes off what is not due yet, so that nothing is posted to be taken back; only what is more than that
+takes back what was posted.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import date, timedelta
+from typing import Protocol
+
+from processor.core.contest import Entitlement
+from processor.core.course import Course
+from processor.core.grant import Grant
+from processor.core.programme import Programme
+from processor.core.purchase import Amounts, Folded
+from processor.core.rule import Rule
+from processor.core.statement import LAST_DAY
+from processor.core.timing import Timing
+
+
+class Weighed(Protocol):
+    """A rule that was weighed, and what it has granted."""
+
+    @property
+    def rule(self) -> str:
+        """The rule."""
+
+    @property
+    def grant(self) -> Grant:
+        """What it has granted."""
+
+
+def statement_day_of(programme: Programme, product: str) -> int:
+    """Return the statement day of a card product; one that the revision does not know ends with the month."""
+    found = programme.products.get(product)
+    return (found and found.statement_day) or LAST_DAY
+
+
+def by_timing(
+    programme: Programme,
+    folded: Folded,
+    product: str,
+    given: Sequence[Entitlement],
+    measure: Callable[[Folded], Sequence[Entitlement]],
+) -> list[Entitlement]:
+    """Return what rules give, of which only that is cleared which is due under each rule's own timing.
+
+    ``measure`` returns what all of them give for other amounts than the purchase's own.
+    """
+    ripe: dict[tuple[Timing, str], dict[tuple[str, str], int]] = {}
+    timed: list[Entitlement] = []
+    for entry in given:
+        rule, timing = entry.rule, entry.rule.timing
+        if timing is None:
+            timed.append(entry)
+            continue
+        key = timing, rule.id if timing.is_on_release else ""
+        if key not in ripe:
+            measured = measure(_ripe_folded(folded, timing, rule.id, statement_day_of(programme, product)))
+            ripe[key] = {(other.rule.id, other.unit): other.cleared for other in measured}
+        timed.append(entry._replace(cleared=ripe[key][rule.id, entry.unit]))
+    return timed
+
+
+def _ripe_folded(folded: Folded, timing: Timing, rule: str, statement_day: int) -> Folded:
+    """Return a purchase with what is not due yet counted as not cleared yet."""
+    course = folded.course or Course()
+    paid: dict[str, int] = {}
+    billed: dict[str, int] = {}
+    for part in course.cleared:
+        if course.is_due(part, timing, rule, statement_day):
+            paid[part.amount.currency] = paid.get(part.amount.currency, 0) + part.amount.amount_minor
+            billed[part.billing.currency] = billed.get(part.billing.currency, 0) + part.billing.amount_minor
+    return folded._replace(
+        transaction=tuple([_ripe(entry, paid.get(entry.currency, 0)) for entry in folded.transaction]),
+        billing=tuple([_ripe(entry, billed.get(entry.currency, 0)) for entry in folded.billing]),
+    )
+
+
+def _ripe(entry: Amounts, due_minor: int) -> Amounts:
+    waiting = max(0, entry.cleared_minor - due_minor)
+    if not waiting:
+        return entry
+    return Amounts(
+        currency=entry.currency,
+        open_minor=entry.open_minor + waiting,
+        cleared_minor=entry.cleared_minor - waiting,
+    )
+
+
+def ripe_by(
+    programme: Programme, folded: Folded, timing: Timing, product: str, through: date
+) -> tuple[tuple[Amounts, ...], tuple[Amounts, ...]]:
+    """Return a purchase's amounts as paid and as billed, with what is not due by a day counted as not cleared yet."""
+    course = (folded.course or Course())._replace(due_through=through)
+    ripe = _ripe_folded(folded._replace(course=course), timing, "", statement_day_of(programme, product))
+    return ripe.transaction, ripe.billing
+
+
+def due_days(programme: Programme, folded: Folded, product: str) -> list[date]:
+    """Return the days on which something that has cleared is or was due by itself, the earliest first."""
+    if folded.course is None:
+        return []
+    day = statement_day_of(programme, product)
+    found = {timing.due_on(part.on, day) for timing in programme.timings for part in folded.course.cleared}
+    return sorted(due_on for due_on in found if due_on is not None)
+
+
+def expected_days(programme: Programme, folded: Folded, weighed: Iterable[Weighed]) -> dict[str, date]:
+    """Return the day on which all that each rule has pending is expected to be posted.
+
+    What is authorized is expected to clear in the programme's days for it.
+    A rule that waits for a release, or has nothing pending, has none; a multiplier has that of what it multiplies.
+    """
+    product = folded.anchor.product if folded.anchor else ""
+    rules = {rule.id: rule for rule in programme.rules}
+    found: dict[str, date] = {}
+    for entry in weighed:
+        if not entry.grant.pending or entry.rule not in rules:
+            continue
+        rule = rules[entry.rule]
+        bases = [rule] if rule.multiplication is None else [rules[base] for base in rule.multiplication.rules]
+        days = [_expected_on(programme, base, folded, product) for base in bases]
+        if None not in days:
+            found[rule.id] = max(day for day in days if day is not None)
+    return found
+
+
+def _expected_on(programme: Programme, rule: Rule, folded: Folded, product: str) -> date | None:
+    course, timing = folded.course or Course(), rule.timing
+    day = statement_day_of(programme, product)
+    waiting = [] if timing is None else [p.on for p in course.cleared if not course.is_due(p, timing, rule.id, day)]
+    if folded.anchor is not None and any(entry.open_minor for entry in folded.amounts(rule.base)):
+        waiting.append(folded.anchor.local_date + timedelta(days=programme.clearing_days))
+    if not waiting:
+        return None
+    return max(waiting) if timing is None else timing.due_on(max(waiting), day)

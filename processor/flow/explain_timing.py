@@ -1,0 +1,40 @@
+"""An explanation's sentences about when miles are posted: what is due of what has cleared, and when the rest is."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from processor.core.programme import Programme
+from processor.core.rule import Rule
+from processor.core.timing import Moment, Timing
+
+
+def timing_sentences(programme: Programme, detail: Mapping[str, Any]) -> Iterator[str]:
+    """Yield when the rules that were weighed post what has cleared; nothing where all of it is posted at once."""
+    course = detail["inputs"].get("course")
+    if course is None:
+        return
+    through = course.get("due_through")
+    if through is not None:
+        yield f"What is due up to {through} is posted."
+    rules = {rule.id: rule for rule in programme.rules}
+    expected = detail.get("expected", {})
+    for rule_id, _, _, granted, available, *_ in detail.get("considered", ()):
+        rule = rules.get(rule_id)
+        if rule is not None and granted != available:
+            yield from _pending(rule, expected.get(rule_id))
+
+
+def _pending(rule: Rule, expected: str | None) -> Iterator[str]:
+    """Yield why something of a rule is pending, and when it is expected to be posted."""
+    if rule.timing is not None:
+        yield f"Rule {rule.id} posts {_moment(rule.timing)}."
+    if expected is not None:
+        yield f"What rule {rule.id} has pending is expected to be posted on {expected}."
+
+
+def _moment(timing: Timing) -> str:
+    if timing.moment is Moment.AFTER_DAYS:
+        return f"what has cleared {timing.days} days later"
+    if timing.moment is Moment.STATEMENT:
+        return "what has cleared on the card's next statement date"
+    return "what has cleared once operations release it"
