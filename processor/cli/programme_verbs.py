@@ -263,7 +263,7 @@ def _show_simulation(result: Simulation) -> None:
             entry.transaction.type.value,
             entry.transaction.account,
             entry.partner,
-            entry.reason.name,
+            f"{entry.reason.name} {entry.excluded_as}".rstrip(),
             "\n".join(_changes(award) for award in entry.awards),
         )
         for entry in result.transactions

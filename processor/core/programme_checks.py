@@ -17,6 +17,7 @@ import holidays
 from iso4217 import Currency
 
 import schemas
+from processor.core.exclusion import check_exclusions
 from processor.core.located_document import DocumentError, LocatedDocument, Path, did_you_mean, shown
 from processor.core.money import exponent
 from processor.core.programme_conditions import check_conditions
@@ -358,4 +359,5 @@ _CHECKS: Final[tuple[Callable[[LocatedDocument], Errors], ...]] = (
     check_rules,
     check_till,
     check_timing,
+    check_exclusions,
 )

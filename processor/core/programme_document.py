@@ -19,6 +19,7 @@ import orjson
 import schemas
 from processor.core.cap import Cap, CapPeriod
 from processor.core.document_schema import schema_errors
+from processor.core.exclusion import excluded_codes
 from processor.core.located_document import DocumentError, LocatedDocument
 from processor.core.located_yaml import locate_yaml
 from processor.core.merchant_file import MerchantList, read_merchants
@@ -101,7 +102,7 @@ def _checked(located: LocatedDocument) -> tuple[LocatedDocument, list[DocumentEr
 def _programme(value: Mapping[str, Any], listed: MerchantList, revision: int) -> Programme:
     """Compile a document without errors; from here on nothing is refused."""
     scale: int = 10 ** value["miles"]["decimals"]
-    banks, excluded = value["banks"], value.get("excluded", {})
+    banks, excluded = value["banks"], excluded_codes(value)
     return Programme(
         id=value["programme"],
         name=value["name"],
@@ -117,8 +118,8 @@ def _programme(value: Mapping[str, Any], listed: MerchantList, revision: int) ->
         products={entry["id"]: _product(entry, statement_day(value, entry)) for entry in value["card_products"]},
         partners={entry["id"]: Partner(**entry) for entry in value["partners"]},
         merchants=listed.merchants,
-        excluded_mccs=frozenset(excluded.get("mccs", ())),
-        excluded_processing_codes=frozenset(excluded.get("processing_codes", ())),
+        excluded_mccs=excluded.mccs,
+        excluded_processing_codes=excluded.processing_codes,
         rules=(
             *(
                 replace(_earning(entry, value["miles"]["unit"], scale), timing=timing_of(value, entry))

@@ -11,8 +11,9 @@ from datetime import date
 from typing import Any, Final
 
 from processor.core.cap import CounterKey
-from processor.core.decision import AccountTerms, Award, Purchase, decide
+from processor.core.decision import AccountTerms, Award, Decision, Purchase, decide
 from processor.core.event import event_of
+from processor.core.exclusion import excluding_category
 from processor.core.located_document import DocumentError
 from processor.core.message import CardMessage, Direction, MessageKind
 from processor.core.outcome import Reason
@@ -46,6 +47,7 @@ class SimulatedTransaction:
     ``awards`` are changes of what rules grant the purchase: pending until it clears, then available.
     ``unrated`` names the rules that have no rate for its currency.
     ``expected`` is the day on which what a rule has pending is expected, where not all is posted as soon as it clears.
+    ``excluded_as`` is the category that is excluded, empty where none is by which it is told.
     """
 
     transaction: Transaction
@@ -56,6 +58,7 @@ class SimulatedTransaction:
     unrated: tuple[str, ...]
     postings: tuple[Posting, ...]
     expected: Mapping[str, date] = field(default_factory=dict)
+    excluded_as: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,6 +185,7 @@ def _simulated(
         expected=expected_days(decision.programme, decision.folded, decision.considered)
         if decision.folded.course
         else {},
+        excluded_as=_excluded_as(decision),
     )
 
 
@@ -189,6 +193,14 @@ def _nothing(transaction: Transaction, reason: Reason, partner: str | None) -> S
     return SimulatedTransaction(
         transaction=transaction, reason=reason, partner=partner, awards=(), considered=(), unrated=(), postings=()
     )
+
+
+def _excluded_as(decision: Decision) -> str:
+    anchor = decision.folded.anchor
+    if decision.reason is not Reason.EXCLUDED or anchor is None:
+        return ""
+    category = excluding_category(decision.programme, mcc=anchor.mcc, processing_code=anchor.processing_code)
+    return category or ""
 
 
 def _in_force(ordered: Sequence[Programme], at: int) -> Programme | None:
@@ -305,6 +317,7 @@ def _transaction_as_data(result: SimulatedTransaction) -> dict[str, Any]:
         "purchase": result.transaction.purchase,
         "partner": result.partner,
         "reason": result.reason.name,
+        **({"excluded_as": result.excluded_as} if result.excluded_as else {}),
         "awards": [
             {
                 "rule": award.rule,

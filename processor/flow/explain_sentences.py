@@ -13,6 +13,7 @@ from processor.core.accrual import Entitled
 from processor.core.cap import Cap, CapPeriod
 from processor.core.conditions import AmountRange, Circumstances, Conditions, Unmet
 from processor.core.contest import Lost
+from processor.core.exclusion import CODES, excluding_category
 from processor.core.money import decimal_amount
 from processor.core.outcome import Reason
 from processor.core.person import Person, PersonUnmet
@@ -119,6 +120,8 @@ def sentences_of(
     yield WHY[reason]
     yield _terms(programme, detail)
     yield from _match(programme, detail)
+    if reason is Reason.EXCLUDED and recomputed.at is not None:
+        yield from _exclusion(programme, recomputed.at.mcc, detail["inputs"]["processing_code"])
     if recomputed.at is not None:
         yield from sentences_on_member(programme, recomputed.at)
     yield from _bases(recomputed.folded)
@@ -141,6 +144,14 @@ def _terms(programme: Programme, detail: Mapping[str, Any]) -> str:
         return f"{text}."
     product = f"card product {inputs['product']}" if inputs["product"] else "no card product"
     return f"{text}, with {product}, as a purchase of {inputs['occurred_on']}."
+
+
+def _exclusion(programme: Programme, mcc: str, processing_code: str) -> Iterator[str]:
+    """Yield the category that the programme does not include; its own codes have none."""
+    category = excluding_category(programme, mcc=mcc, processing_code=processing_code)
+    if category is not None:
+        told = f"merchant category code {mcc}" if mcc in CODES[category].mccs else f"processing code {processing_code}"
+        yield f"By its {told} it is of category {category.value}, which the programme does not include."
 
 
 def _match(programme: Programme, detail: Mapping[str, Any]) -> Iterator[str]:

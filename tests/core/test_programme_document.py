@@ -13,6 +13,7 @@ from jsonschema import Draft202012Validator
 
 from processor.core.cap import Cap, CapPeriod
 from processor.core.conditions import Conditions
+from processor.core.exclusion import excluded_codes
 from processor.core.located_document import DocumentError
 from processor.core.located_yaml import MAX_CHARACTERS, MAX_DEPTH
 from processor.core.money import Rounding
@@ -263,8 +264,8 @@ def test_a_document_compiles() -> None:
                 Merchant(acquirer="412345", acceptor="MODA 1", terminal="T1", mcc="5691", partner="moda"),
             ),
         },
-        excluded_mccs=frozenset({"6011"}),
-        excluded_processing_codes=frozenset({"01"}),
+        excluded_mccs=frozenset({"6011"}) | excluded_codes({}).mccs,
+        excluded_processing_codes=frozenset({"01"}) | excluded_codes({}).processing_codes,
         rules=(base, bonus, five),
         caps=(
             Cap(
@@ -671,7 +672,7 @@ def test_no_error_repeats_a_card_number() -> None:
         ("holidays: AT", "holidays: NO", ("calendars", "alpha", "holidays", "NO")),
         ("cut_off: 20:30", "cut_off: 02:30", ("calendars", "yen", "cut_off", time(2, 30))),
         ("name: Demo Miles", "name: Null & Void", ("name", "Null & Void")),
-        ('"6011"', "'0012'", ("excluded_mccs", frozenset({"0012"}))),
+        ('"6011"', "'0012'", ("excluded_mccs", frozenset({"0012"}) | excluded_codes({}).mccs)),
         (
             "effective_from: 2026-01-01T00:00:00+01:00",
             "effective_from: 2026-01-01t00:00:00.5z",
@@ -702,7 +703,7 @@ def test_sections_that_may_be_absent() -> None:
     """A programme without exclusions, discounts, caps and retailers compiles."""
     text = re.sub(r"(?ms)^(excluded|discounts|caps):.*?(?=^\S|\Z)", "", DOCUMENT)
     programme = compiled(text)
-    assert (frozenset(), frozenset(), ()) == (
+    assert (*excluded_codes({}), ()) == (
         programme.excluded_mccs,
         programme.excluded_processing_codes,
         programme.caps,

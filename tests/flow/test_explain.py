@@ -190,6 +190,13 @@ def test_a_non_award_says_why_and_is_reproduced(pipeline: Pipeline, fields: dict
     assert WHY[reason] == explanation.sentences[0]
 
 
+def test_an_excluded_purchase_names_its_category(pipeline: Pipeline) -> None:
+    """What the programme does not include is said by its category and by the code that tells it."""
+    explanation = explain(pipeline, approve(pipeline, mcc="7995"))
+    assert explanation.reproduced
+    assert "By its merchant category code 7995 it is of category gambling" in " ".join(explanation.sentences)
+
+
 def test_an_acknowledgement_of_an_excluded_purchase_is_reproduced(pipeline: Pipeline) -> None:
     """A later message of an excluded purchase has another reason, yet the purchase's events still exclude it."""
     approve(pipeline, mcc="6011")
