@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row
 
+from processor.core.budget import HOLDERS
 from processor.core.cap import CounterKey, period_of
 from processor.core.decision import Purchase
 from processor.core.event import Event
@@ -22,6 +23,7 @@ from processor.core.programme import Programme
 from processor.core.rule import Benefit
 from processor.store import settlement as settlement_store
 from processor.store import verification as store
+from processor.store.budget_checks import BUDGET_CHECKS
 from processor.store.card_side import LONGEST_WAY
 from processor.store.purchase_state import decode_purchase
 from processor.store.settlement import FileRow
@@ -94,7 +96,7 @@ def verify(connection: Connection, *, revision_of: RevisionOf, limit: int = DIFF
 
     Give it a connection of :func:`processor.store.verification.snapshot`.
     """
-    for check in store.CHECKS:
+    for check in (*store.CHECKS, *BUDGET_CHECKS):
         found = store.find_differences(connection, check, limit=limit, longest_commit=LONGEST_COMMIT)
         yield Checked(
             check=check.name,
@@ -278,6 +280,9 @@ def _counters_of(account: _Account, revision_of: RevisionOf) -> dict[CounterKey,
         except LookupError:
             continue
         for grant in purchase.grants:
+            for pool, period, units in grant.budgets:
+                if pool.endswith(HOLDERS):
+                    used[pool, period] = used.get((pool, period), 0) + units
             for cap in programme.caps_on(grant.rule, grant.unit):
                 key = cap.id, period_of(cap, purchase.occurred_on, purchase.id)
                 used[key] = used.get(key, 0) + max(grant.granted, 0)

@@ -30,7 +30,7 @@ from processor.core.decision import Award
 from processor.core.located_document import DocumentError
 from processor.core.programme import Programme
 from processor.core.programme_document import merchant_files, parse_programme
-from processor.core.simulation import Simulation, simulate, simulation_as_data
+from processor.core.simulation import ClosingBudget, Simulation, simulate, simulation_as_data
 from processor.v1 import programme_pb2
 from processor.v1.operations_pb2 import GetStatusRequest
 from processor.v1.operations_pb2_grpc import OperationsServiceStub
@@ -286,6 +286,18 @@ def _show_simulation(result: Simulation) -> None:
         for owed in result.obligations
     ]
     show_table("Who owes whom", ("debtor", "creditor", "currency", "amount"), owing, numbers=("amount",))
+    if result.budgets:
+        show_table(
+            "Budgets", ("budget", "period", "used", "left"), [*map(_budget, result.budgets)], numbers=("used", "left")
+        )
+
+
+def _budget(budget: ClosingBudget) -> tuple[object, ...]:
+    """Return a budget's row: what was taken of it and what is left, in its unit."""
+    if budget.counts == "holders":
+        return budget.budget, budget.period, f"{budget.used} holders", f"{budget.left} holders"
+    used, left = (f"{amount_of_unit(units, budget.counts)} {budget.counts}" for units in (budget.used, budget.left))
+    return budget.budget, budget.period, used, left
 
 
 def _changes(award: Award) -> str:

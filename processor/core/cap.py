@@ -53,7 +53,7 @@ def limits_of(caps: Iterable[Cap], day: date) -> tuple[Limit, ...]:
         [
             Limit(
                 cap.id,
-                None if cap.period is CapPeriod.PURCHASE else (cap.id, _calendar_period(cap.period, day)),
+                None if cap.period is CapPeriod.PURCHASE else (cap.id, calendar_period(cap.period, day)),
                 cap.limit,
             )
             for cap in caps
@@ -65,11 +65,11 @@ def period_of(cap: Cap, occurred_on: date, purchase_id: bytes) -> str:
     """Return the name of the period a purchase counts in, under one cap."""
     if cap.period is CapPeriod.PURCHASE:
         return purchase_id.hex()
-    return _calendar_period(cap.period, occurred_on)
+    return calendar_period(cap.period, occurred_on)
 
 
 @lru_cache(maxsize=8192)
-def _calendar_period(period: CapPeriod, day: date) -> str:
+def calendar_period(period: CapPeriod, day: date) -> str:
     """Return the name of a period of the calendar; few days are asked for, each by many purchases."""
     match period:
         case CapPeriod.DAY:

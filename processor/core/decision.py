@@ -10,6 +10,7 @@ from datetime import date
 from typing import Final, NamedTuple
 
 from processor.core.accrual import Entitled, by_rule_and_unit, entitle
+from processor.core.budget import Headroom, PoolKey
 from processor.core.cap import CounterKey
 from processor.core.course import course_of
 from processor.core.event import Event
@@ -57,8 +58,8 @@ class Purchase:
 class Award(NamedTuple):
     """A change of what one rule grants a purchase, and the totals after it.
 
-    ``pending_change`` and ``available_change`` are signed; ``grant`` holds the totals; ``cut_by`` is the cap that cut
-    it, None where none did; ``asked`` is the grant that the rise or fall of entitled was measured against.
+    ``pending_change`` and ``available_change`` are signed; ``grant`` holds the totals; ``cut_by`` is the cap or budget
+    that cut it, None where none did; ``asked`` is the grant that the rise or fall of entitled was measured against.
     """
 
     rule: str
@@ -77,7 +78,7 @@ class Decision:
 
     ``purchase`` is the new state; ``awards`` and ``postings`` are only changes; ``considered`` holds every rule
     that was weighed, whether it changed anything or not, for the explanation.
-    ``reserve`` is the capped headroom a quote asks to hold.
+    ``reserve`` is the capped headroom a quote asks to hold, ``holds`` what it asks to hold of budgets.
     ``elsewhere`` are awards of other purchases that the message changed: one that merged into this, or that a refund
     counts against.
     ``member`` is what the rules knew of who made the purchase.
@@ -95,6 +96,7 @@ class Decision:
     reserve: Mapping[CounterKey, int]
     elsewhere: tuple[Award, ...] = ()
     member: Member = NOBODY
+    holds: Mapping[PoolKey, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +122,7 @@ class AccountTerms:
     ``used`` holds the account's cap counters and is brought up to date by every decision; ``reserved`` is the headroom
     that unexpired quotes of other purchases hold.
     ``facts`` are known of the member, where rules ask for any.
+    ``budgets`` is what the programme's budgets have left, None where it has none.
     """
 
     bank: str
@@ -128,6 +131,7 @@ class AccountTerms:
     used: MutableMapping[CounterKey, int]
     reserved: Mapping[CounterKey, int]
     facts: Sequence[Fact] = ()
+    budgets: Headroom | None = None
 
 
 def decide(purchase: Purchase, event: Event, terms: AccountTerms, *, quote: bool = False) -> Decision | None:
@@ -197,7 +201,7 @@ def withdraw(purchase: Purchase, survivor: bytes, terms: AccountTerms) -> Withdr
     if purchase.revision is None or purchase.occurred_on is None:
         return Withdrawal(purchase=empty, programme=None, partner=None, awards=(), postings=())
     programme = terms.revision_of(purchase.revision)
-    release(programme, purchase.grants, purchase.occurred_on, purchase.id, terms.used)
+    release(programme, purchase.grants, purchase.occurred_on, purchase.id, terms.used, terms.budgets)
     awards: list[Award] = []
     postings: list[Posting] = []
     for grant in purchase.grants:
@@ -246,7 +250,7 @@ def _regranted(
     decided_under = (purchase.revision, purchase.occurred_on)
     if purchase.revision is not None and decided_under != (programme.revision, occurred_on):
         old = terms.revision_of(purchase.revision)
-        release(old, purchase.grants, purchase.occurred_on or occurred_on, purchase.id, terms.used)
+        release(old, purchase.grants, purchase.occurred_on or occurred_on, purchase.id, terms.used, terms.budgets)
         asked = {}
     now = by_rule_and_unit(entitled)
     partner = entitled.partner.id if entitled.partner else None
@@ -255,6 +259,7 @@ def _regranted(
         rule = _rule(key[0], programme, purchase, terms)
         posted = before.get(key) or Grant(rule=key[0], unit=key[1])
         measured = asked.get(key) or Grant(rule=key[0], unit=key[1])
+        funder = _funder(programme, rule, partner, terms.bank)
         grant, cut_by = regrant(
             programme,
             measured,
@@ -263,12 +268,14 @@ def _regranted(
             purchase_id=purchase.id,
             used=terms.used,
             reserved=terms.reserved,
+            budgets=terms.budgets,
+            funder=funder,
         )
         awards.append(
             Award(
                 rule=rule.id,
                 benefit=rule.benefit,
-                funder=_funder(programme, rule, partner, terms.bank),
+                funder=funder,
                 grant=grant,
                 pending_change=grant.pending - posted.pending,
                 available_change=grant.available - posted.available,
@@ -359,8 +366,10 @@ def _quote(
 ) -> Decision:
     """Compute what the purchase would be granted if the host approves; only the event is kept and headroom reserved."""
     used = dict(terms.used)
+    budgets = terms.budgets.copy() if terms.budgets is not None else None
     moment = folded.anchor or event
-    considered = _regranted(purchase, programme, entitled, moment.local_date, replace(terms, used=used))
+    estimated = replace(terms, used=used, budgets=budgets)
+    considered = _regranted(purchase, programme, entitled, moment.local_date, estimated)
     reserve = {key: units - terms.used.get(key, 0) for key, units in used.items() if units > terms.used.get(key, 0)}
     return Decision(
         reason=Reason.QUOTED,
@@ -374,6 +383,7 @@ def _quote(
         postings=(),
         reserve=reserve,
         member=entitled.member,
+        holds=budgets.held_beyond(terms.budgets) if budgets is not None and terms.budgets is not None else {},
     )
 
 

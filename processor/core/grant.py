@@ -8,6 +8,8 @@ from collections.abc import Mapping, MutableMapping
 from datetime import date
 from typing import NamedTuple
 
+from processor.core.budget import Headroom, Taken
+from processor.core.budget_grant import give_back, within_budgets
 from processor.core.cap import CounterKey, Limit
 from processor.core.contest import Entitlement
 from processor.core.programme import Programme
@@ -18,6 +20,7 @@ class Grant(NamedTuple):
 
     ``available`` is the part of ``granted`` that has cleared and is posted as such; the rest is pending.
     ``granted`` is at most ``entitled``; all three are negative for a refund that stands alone.
+    ``budgets`` is what it holds of the programme's budgets.
     """
 
     rule: str
@@ -25,6 +28,7 @@ class Grant(NamedTuple):
     entitled: int = 0
     granted: int = 0
     available: int = 0
+    budgets: tuple[Taken, ...] = ()
 
     @property
     def pending(self) -> int:
@@ -38,9 +42,12 @@ def release(
     occurred_on: date,
     purchase_id: bytes,
     used: MutableMapping[CounterKey, int],
+    budgets: Headroom | None = None,
 ) -> None:
-    """Give back to the counters everything a purchase's grants took from them under this revision and date."""
+    """Give back to counters and budgets everything a purchase's grants took from them under this revision and date."""
     for grant in grants:
+        if grant.budgets and budgets is not None:
+            give_back(grant.budgets, used, budgets)
         for limit in programme.limits(grant.rule, grant.unit, occurred_on):
             key = counter_of(limit, purchase_id)
             used[key] = used.get(key, 0) - max(grant.granted, 0)
@@ -60,21 +67,40 @@ def regrant(
     purchase_id: bytes,
     used: MutableMapping[CounterKey, int],
     reserved: Mapping[CounterKey, int],
+    budgets: Headroom | None = None,
+    funder: str = "",
 ) -> tuple[Grant, str | None]:
-    """Return the new grant of one rule, and the cap that cut it, if one did.
+    """Return the new grant of one rule, and the cap or budget that cut it, if one did.
 
-    ``used`` holds what every counter has granted so far and is brought up to date; ``reserved`` is what quotes of other
-    purchases hold.
+    ``used`` holds what every counter has granted so far and is brought up to date, as ``budgets`` is; ``reserved`` is
+    what quotes of other purchases hold; ``funder`` is the party whose price of a mile a budget in money counts by.
     Only what is granted above zero counts towards a cap.
     """
-    rule, unit, before, held, _ = previous
+    rule, unit, before, held, _, taken = previous
     _, _, entitled, cleared = entitlement or (None, unit, 0, 0)
     granted = held + entitled - before if entitled > before else min(held, entitled)
     limits = programme.limits(rule, unit, occurred_on)
     binding: str | None = None
     if limits:
         granted, binding = _limited(limits, held, granted, purchase_id, used, reserved)
-    return Grant(rule, unit, entitled, granted, min(granted, cleared)), binding
+    if budgets is None or rule not in programme.budgets_of_rule:
+        return Grant(rule, unit, entitled, granted, min(granted, cleared)), binding
+    left = within_budgets(
+        programme,
+        rule,
+        unit,
+        held=held,
+        wanted=granted,
+        before=taken,
+        funder=funder,
+        occurred_on=occurred_on,
+        used=used,
+        headroom=budgets,
+    )
+    if left.granted != granted:
+        _take(limits, max(left.granted, 0) - max(granted, 0), purchase_id, used)
+    available = min(left.granted, cleared)
+    return Grant(rule, unit, entitled, left.granted, available, left.taken), left.cut_by or binding
 
 
 def _limited(
@@ -97,7 +123,11 @@ def _limited(
                 granted, binding = most, limit.cap
     taken = max(granted, 0) - max(held, 0)
     if taken:
-        for limit in limits:
-            key = limit.key or counter_of(limit, purchase_id)
-            used[key] = used.get(key, 0) + taken
+        _take(limits, taken, purchase_id, used)
     return granted, binding
+
+
+def _take(limits: tuple[Limit, ...], units: int, purchase_id: bytes, used: MutableMapping[CounterKey, int]) -> None:
+    for limit in limits:
+        key = limit.key or counter_of(limit, purchase_id)
+        used[key] = used.get(key, 0) + units

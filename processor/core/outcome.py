@@ -42,7 +42,7 @@ class Reason(IntEnum):
     NO_RULE = 16
     """No rule of the programme applies to this product and partner."""
     CAP_REACHED = 17
-    """A cap of the programme leaves nothing to grant in this period."""
+    """A cap or a budget of the programme leaves nothing to grant in this period."""
     CURRENCY_NOT_RATED = 18
     """The rules that apply have no rate for the purchase's currency."""
     BELOW_ONE_UNIT = 19

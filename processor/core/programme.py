@@ -12,6 +12,7 @@ from operator import attrgetter
 from typing import Final
 from zoneinfo import ZoneInfo
 
+from processor.core.budget import Budget
 from processor.core.cap import Cap, Limit, limits_of
 from processor.core.conditions import Circumstances, Kinds
 from processor.core.money import Rounding
@@ -155,7 +156,7 @@ class Programme:
     against purchases at its brand, None where it is a negative award of its own.
     ``clearing_days`` is how soon a purchase is expected to clear, for the day on which its miles are expected.
     ``timings`` are those of its rules; where there are none, everything is posted as soon as it clears.
-    ``rules`` are in their own order; ``caps_of_rule`` and ``plan`` are their indexes.
+    ``rules`` are in their own order; ``caps_of_rule``, ``budgets_of_rule`` and ``plan`` are their indexes.
     ``at_till`` names the rules whose discount the retailer's terminal takes off.
     ``groups`` says which rule of each exclusive group counts.
     ``tiers`` are those of members, the lowest first; ``segments`` the groups of members that are declared.
@@ -189,9 +190,11 @@ class Programme:
     tiers: Mapping[str, str] = field(default_factory=dict)
     segments: Mapping[str, str] = field(default_factory=dict)
     asked: Asked | None = field(init=False, repr=False, compare=False)
+    budgets: tuple[Budget, ...] = ()
     caps_of_rule: Mapping[str, tuple[Cap, ...]] = field(init=False)
     at_till: frozenset[str] = field(init=False, repr=False, compare=False)
     timings: frozenset[Timing] = field(init=False)
+    budgets_of_rule: Mapping[str, tuple[Budget, ...]] = field(init=False)
     _by_id: Mapping[str, Rule] = field(init=False, repr=False, compare=False)
     _kinds: Kinds = field(init=False, repr=False, compare=False)
     _by_kind: dict[tuple[object, ...], Plan] = field(init=False, repr=False, compare=False)
@@ -201,10 +204,13 @@ class Programme:
         rules = tuple(sorted(self.rules, key=attrgetter("order")))
         caps = {rule.id: tuple(cap for cap in self.caps if rule.id in cap.rules) for rule in rules}
         caps = {rule: limiting for rule, limiting in caps.items() if limiting}
+        budgeted = frozenset[str]().union(*(budget.rules for budget in self.budgets))
+        budgets = {rule: tuple(budget for budget in self.budgets if rule in budget.rules) for rule in budgeted}
         object.__setattr__(self, "rules", rules)
         object.__setattr__(self, "caps_of_rule", caps)
         object.__setattr__(self, "at_till", frozenset(rule.id for rule in rules if rule.at_till))
         object.__setattr__(self, "timings", frozenset(rule.timing for rule in rules if rule.timing is not None))
+        object.__setattr__(self, "budgets_of_rule", budgets)
         object.__setattr__(self, "_by_id", {rule.id: rule for rule in rules})
         object.__setattr__(self, "_kinds", Kinds(rule.when for rule in rules))
         object.__setattr__(self, "_by_kind", {})

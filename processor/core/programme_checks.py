@@ -72,7 +72,7 @@ def _check_ids(document: LocatedDocument) -> Errors:
         list(document.entries("card_products")),
         list(document.entries("partners")),
         [*document.entries("earning"), *document.entries("discounts")],
-        list(document.entries("caps")),
+        [*document.entries("caps"), *document.entries("budgets")],
         list(document.entries("exclusive")),
     ]
     for group in groups:
@@ -100,7 +100,7 @@ def _check_references(document: LocatedDocument) -> Errors:
         *((item, "earning rule", ("earning",)) for at in multiplied for item in document.entries(*at)),
         *(
             (item, "rule", ("earning", "discounts"))
-            for path in document.entries("caps")
+            for path in (*document.entries("caps"), *document.entries("budgets"))
             for item in document.entries(*path, "rules")
         ),
     ]
@@ -114,7 +114,8 @@ def _check_references(document: LocatedDocument) -> Errors:
 
 def _check_currencies(document: LocatedDocument) -> Errors:
     parties: list[Path] = [("owner",), *document.entries("banks"), *document.entries("retailers")]
-    stated: list[tuple[Path, bool]] = [((*path, "currency"), False) for path in (*parties, *document.entries("caps"))]
+    limits = (*document.entries("caps"), *document.entries("budgets"))
+    stated: list[tuple[Path, bool]] = [((*path, "currency"), False) for path in (*parties, *limits)]
     for at in (*_rules(document, "rate", "per"), *_rules(document, "amounts"), *_rules(document, "when", "amounts")):
         stated += [((*at, code), True) for code in document.get(*at) or ()]
     for at in _rules(document, "when", "currencies"):
@@ -215,12 +216,13 @@ def _check_amounts(document: LocatedDocument) -> Errors:
         for code in document.get(*at) or ():
             yield from _check_decimals(document, (*at, code, "from"), code)
             yield from _check_decimals(document, (*at, code, "to"), code)
-    for cap in document.entries("caps"):
-        currency = document.get(*cap, "currency")
+    limits = (*document.entries("caps"), *document.entries("budgets"))
+    for limit in limits:
+        currency = document.get(*limit, "currency")
         if currency is not None:
-            yield from _check_decimals(document, (*cap, "amount"), currency)
+            yield from _check_decimals(document, (*limit, "amount"), currency)
     decimals = document.get("miles", "decimals")
-    for at in (*_rules(document, "bonus", "miles"), *((*cap, "miles") for cap in document.entries("caps"))):
+    for at in (*_rules(document, "bonus", "miles"), *((*limit, "miles") for limit in limits)):
         miles = document.get(*at)
         if miles is not None and decimals is not None and _decimals(miles) > decimals:
             problem = f"{shown(miles)} is no whole number of the smallest mile"
@@ -260,14 +262,15 @@ def _check_funding(document: LocatedDocument) -> Errors:
             problem = "is the partner, and purchases at no partner match the rule as well"
             yield document.error((*rule, "funder"), problem, "name the partners, or write bank or owner")
     for rule in document.entries("earning"):
-        for payer in _payers_of(document, rule):
+        for payer in payers_of(document, rule):
             if document.get(*payer, "id") is not None and "mile_price" not in document.get(*payer):
                 problem = f"is {document.get(*payer, 'id')!r} for some purchases, which states no mile_price"
                 line = document.position(payer).line
                 yield document.error((*rule, "funder"), problem, f"write its mile_price at line {line}")
 
 
-def _payers_of(document: LocatedDocument, rule: Path) -> list[Path]:
+def payers_of(document: LocatedDocument, rule: Path) -> list[Path]:
+    """Return the banks or retailers that pay for what a rule gives, none where the owner does."""
     funder = document.get(*rule, "funder")
     if funder == "bank":
         return _banks_of(document, rule)

@@ -37,6 +37,7 @@ from processor.core.programme import (
     PartyRole,
     Programme,
 )
+from processor.core.programme_budgets import check_budgets, compile_budget
 from processor.core.programme_checks import check_programme, decimal, ids, instant
 from processor.core.programme_conditions import WEEKDAYS, compile_conditions
 from processor.core.programme_timing import statement_day, timing_of
@@ -80,6 +81,7 @@ def parse_programme(
         return located
     document, errors = _checked(located)
     errors.extend(check_programme(document))
+    errors.extend(check_budgets(document))
     name = document.get("merchants", "file")
     listed = MerchantList(merchants={}, errors=())
     if name in merchants:
@@ -128,6 +130,7 @@ def _programme(value: Mapping[str, Any], listed: MerchantList, revision: int) ->
             *(_discount(entry) for entry in value.get("discounts", ())),
         ),
         caps=tuple(_cap(entry, scale) for entry in value.get("caps", ())),
+        budgets=tuple(compile_budget(entry, scale) for entry in value.get("budgets", ())),
         groups={entry["id"]: Best(entry["best"]) for entry in value.get("exclusive", ())},
         stacking=Stacking(value.get("stacking", Stacking.BEST)),
         tiers={entry["id"]: entry["name"] for entry in value.get("tiers", ())},

@@ -5,11 +5,12 @@ balances.
 It knows purchases by their ids in the file, where the service finds them by the traces in the messages.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, Final
 
+from processor.core.budget import HOLDERS, Headroom, pools_of
 from processor.core.cap import CounterKey
 from processor.core.decision import AccountTerms, Award, Decision, Purchase, decide
 from processor.core.event import event_of
@@ -86,6 +87,20 @@ class Obligation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ClosingBudget:
+    """What all accounts together took of a budget in one period, and what is left of it.
+
+    ``counts`` is the unit that it counts: the programme's miles, a currency's minor units, or holders.
+    """
+
+    budget: str
+    counts: str
+    period: str
+    used: int
+    left: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Simulation:
     """The result: one entry per transaction in the file's order, then the balances and who owes whom."""
 
@@ -93,12 +108,14 @@ class Simulation:
     transactions: tuple[SimulatedTransaction, ...]
     balances: tuple[ClosingBalance, ...]
     obligations: tuple[Obligation, ...]
+    budgets: tuple[ClosingBudget, ...] = ()
 
 
 @dataclass(slots=True, kw_only=True)
 class _Account:
-    """One account while the simulation runs."""
+    """One account while the simulation runs; all accounts share ``budgets``."""
 
+    budgets: Headroom
     used: dict[CounterKey, int] = field(default_factory=dict)
     purchases: dict[str, Purchase] = field(default_factory=dict)
     pending: int = 0
@@ -119,9 +136,10 @@ def simulate(revisions: Sequence[Programme], text: str, *, source: str) -> Simul
     if file.errors:
         return file.errors
     accounts: dict[str, _Account] = {}
+    budgets = Headroom(untouched=True)
     results = tuple(
         _simulated(
-            accounts.setdefault(transaction.account, _Account()),
+            accounts.setdefault(transaction.account, _Account(budgets=budgets)),
             transaction,
             ordered,
             file.facts.get(transaction.account, ()),
@@ -141,7 +159,22 @@ def simulate(revisions: Sequence[Programme], text: str, *, source: str) -> Simul
             for name, account in accounts.items()
         ),
         obligations=_obligations(results),
+        budgets=tuple(_closing_budgets(ordered, budgets)),
     )
+
+
+def _closing_budgets(ordered: Sequence[Programme], headroom: Headroom) -> Iterator[ClosingBudget]:
+    """Yield what was taken of each pool that anything was asked of, in the order of their names."""
+    known = {
+        pool: (budget, size)
+        for programme in ordered
+        for budget in programme.budgets
+        for pool, size in pools_of(budget).items()
+    }
+    for (pool, period), used in sorted(headroom.taken.items()):
+        budget, size = known[pool]
+        counts = "holders" if pool.endswith(HOLDERS) else budget.currency or ordered[-1].unit
+        yield ClosingBudget(budget=budget.id, counts=counts, period=period, used=used, left=size - used)
 
 
 def _simulated(
@@ -167,6 +200,7 @@ def _simulated(
         used=account.used,
         reserved={},
         facts=facts,
+        budgets=account.budgets,
     )
     decision = decide(before, event, terms, quote=event.asked)
     if decision is None:
@@ -280,8 +314,11 @@ def _obligations(results: Sequence[SimulatedTransaction]) -> tuple[Obligation, .
 
 
 def simulation_as_data(simulation: Simulation) -> dict[str, Any]:
-    """Return a simulation as plain values for JSON; amounts are whole numbers of the smallest unit."""
-    return {
+    """Return a simulation as plain values for JSON; amounts are whole numbers of the smallest unit.
+
+    Budgets are there where the programme has any.
+    """
+    data: dict[str, Any] = {
         "programme": simulation.programme.id,
         "revision": simulation.programme.revision,
         "unit": simulation.programme.unit,
@@ -306,6 +343,18 @@ def simulation_as_data(simulation: Simulation) -> dict[str, Any]:
             for owed in simulation.obligations
         ],
     }
+    if simulation.budgets:
+        data["budgets"] = [
+            {
+                "budget": budget.budget,
+                "counts": budget.counts,
+                "period": budget.period,
+                "used": budget.used,
+                "left": budget.left,
+            }
+            for budget in simulation.budgets
+        ]
+    return data
 
 
 def _transaction_as_data(result: SimulatedTransaction) -> dict[str, Any]:

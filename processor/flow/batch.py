@@ -4,8 +4,8 @@ A retryable database error runs the batch again with the same ids; any other err
 that causes it is alone, and parks that one.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from math import inf
 from time import monotonic
@@ -15,7 +15,7 @@ import structlog
 from sqlalchemy import Engine
 
 from processor.core.business_calendar import business_date
-from processor.core.cap import CapPeriod, period_of
+from processor.core.cap import CapPeriod, calendar_period
 from processor.core.card import CardReference
 from processor.core.decision import Purchase
 from processor.core.message import MessageKind
@@ -23,6 +23,7 @@ from processor.core.outcome import Outcome, Reason
 from processor.flow.address_book import AddressBook
 from processor.flow.batch_work import BatchWork
 from processor.flow.booking import Booking
+from processor.flow.budgets import BudgetContendedError, Budgets
 from processor.flow.purchase_work import PurchaseWork, TraceKey
 from processor.flow.retry import ATTEMPTS, retried
 from processor.flow.snapshot import Snapshot, Snapshots
@@ -72,6 +73,7 @@ class BatchDecider:
     address_book: AddressBook
     clock: Callable[[], datetime]
     looked_at: float = -inf
+    budgets: Budgets = field(default_factory=Budgets)
 
     def follow_reference_data(self) -> Snapshot:
         """Return the newest snapshot, loading it if there is one; at most once a second, and without it as it was.
@@ -111,7 +113,7 @@ class BatchDecider:
         try:
             return self._with_retries(submissions)
         except Exception as error:  # noqa: BLE001 - whatever fails, neighbours must be decided and the host answered.
-            if is_unavailable(error) or is_contended(error):
+            if is_unavailable(error) or is_contended(error) or isinstance(error, BudgetContendedError):
                 _LOG.warning("batch_unavailable", messages=len(submissions), error=type(error).__name__)
                 return [_UNAVAILABLE] * len(submissions)
             _LOG.error("batch_failed", messages=len(submissions), **described(error))
@@ -132,7 +134,9 @@ class BatchDecider:
         committing: set[bytes] = set()
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                return self._run(submissions, committing, poison=poison)
+                return self.budgets.within(
+                    self.engine, self.clock, lambda: self._run(submissions, committing, poison=poison)
+                )
             except MovedAccountError as moved:
                 self.address_book.forget(moved.cards)
             except Exception as error:
@@ -166,6 +170,8 @@ class BatchDecider:
                 verdicts = [work.park_poison(entry, to) for entry, to in routed]
             else:
                 verdicts = [work.decide(entry, to) for entry, to in routed]
+            if work.purchases.budgets is not None:
+                self.budgets.write(cursor, work.purchases.budgets, snapshot)
             write_batch(cursor, work.writes, accounts.values())
             adopt_accounts(cursor, work.enrolled, now)
             committing.update({entry.message.message_id for entry in submissions} - known)
@@ -217,6 +223,7 @@ class BatchDecider:
                 purchases=purchases,
                 counters=load_counters(cursor, list(accounts), periods) if periods else {},
                 recent={key: set(theirs) for key, theirs in recent.items()},
+                budgets=self.budgets.load(cursor, snapshot, programmes_of(accounts.values(), snapshot), now),
             ),
             own=committing | _decided_before(cursor, routed, known),
         )
@@ -229,6 +236,12 @@ _UNAVAILABLE: Final = Verdict(
     explanation="",
     problem="the database did not answer and nothing is known to be booked; send the message again after a pause",
 )
+
+
+def programmes_of(accounts: Collection[AccountRow], snapshot: Snapshot) -> set[str]:
+    """Return the programmes that a batch can grant under; an account that waits may enrol in any of them."""
+    known = {account.programme or "" for account in accounts}
+    return known | snapshot.budgeted if any(account.provisional for account in accounts) else known
 
 
 def recent_purchases(
@@ -308,7 +321,10 @@ def periods_of(
 
     Few names matter: the database looks for each of them in each account's counters.
     """
-    caps = [cap for revisions in snapshot.programmes.values() for revision in revisions for cap in revision.caps]
+    kinds: set[CapPeriod] = set()
+    for revision in (revision for revisions in snapshot.programmes.values() for revision in revisions):
+        kinds |= {cap.period for cap in revision.caps}
+        kinds |= {budget.period for budget in revision.budgets if budget.holders is not None}
     days: set[date] = set()
     ids = {purchase_id for _, purchase_id in purchases}
     for entry, _ in routed:
@@ -320,11 +336,11 @@ def periods_of(
         if purchase.occurred_on is not None:
             days.add(purchase.occurred_on)
     names: set[str] = set()
-    for cap in {cap.period: cap for cap in caps}.values():
-        if cap.period is CapPeriod.PURCHASE:
+    for kind in kinds:
+        if kind is CapPeriod.PURCHASE:
             names.update(purchase_id.hex() for purchase_id in ids)
         else:
-            names.update(period_of(cap, day, b"") for day in days)
+            names.update(calendar_period(kind, day) for day in days)
     return names
 
 

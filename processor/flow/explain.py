@@ -1,8 +1,8 @@
 """Explaining a stored decision: recompute it from its inputs, compare, and say in sentences why it gave what it gave.
 
 The arithmetic is the decision's own; nothing is decided again and nothing is written.
-What a cap left at the time is not stored but follows from the grant it cut, so a cut is checked against the cap's terms
-rather than against its counter.
+What a cap or a budget left at the time is not stored but follows from the grant it cut, so a cut is checked against its
+terms rather than against its counter.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,14 +14,18 @@ import orjson
 from sqlalchemy import Engine
 
 from processor.core.accrual import Entitled, by_rule_and_unit, entitle_amounts, is_excluded
+from processor.core.budget import Headroom
+from processor.core.budget_grant import left_by, price_of
 from processor.core.cap import CounterKey, period_of
 from processor.core.conditions import Circumstances
 from processor.core.contest import Entitlement, Lost
 from processor.core.grant import Grant, regrant
 from processor.core.outcome import Reason
 from processor.core.person import NOBODY
+from processor.core.posting import funder_party
 from processor.core.programme import Programme
 from processor.core.purchase import Amounts, Folded, Lowered
+from processor.core.rule import Rule
 from processor.flow.batch_work import explanation_name
 from processor.flow.decision_detail import course_from_data
 from processor.flow.explain_sentences import CHANGED_LATER, WHY, Considered, Recomputed, sentences_of
@@ -110,23 +114,38 @@ def is_reproduced(programme: Programme, stored: DecisionRow, detail: Mapping[str
         and list(recomputed.entitled.unrated) == detail.get("unrated", [])
         and all(considered[rule, unit].granted == granted for rule, unit, _, _, granted, _ in detail.get("changes", ()))
         and all(
-            _holds(programme, entry, entitlements.get(key), day, stored.purchase_id or b"")
+            _holds(programme, entry, entitlements.get(key), day, stored.purchase_id or b"", detail)
             for key, entry in considered.items()
         )
     )
 
 
 def _holds(
-    programme: Programme, entry: Considered, entitlement: Entitlement | None, day: date, purchase_id: bytes
+    programme: Programme,
+    entry: Considered,
+    entitlement: Entitlement | None,
+    day: date,
+    purchase_id: bytes,
+    detail: Mapping[str, Any],
 ) -> bool:
-    """Tell whether a rule's stored grant follows from its entitlement, from what was asked before and from its caps."""
+    """Tell whether a rule's stored grant follows from its entitlement, what was asked before, its caps and budgets."""
     used: dict[CounterKey, int] = {}
-    if entry.cut_by is not None:
-        cap = next((cap for cap in programme.caps_on(entry.rule, entry.unit) if cap.id == entry.cut_by), None)
+    budgets: Headroom | None = None
+    funder = ""
+    cap = next((cap for cap in programme.caps_on(entry.rule, entry.unit) if cap.id == entry.cut_by), None)
+    budget = next((known for known in programme.budgets if known.id == entry.cut_by), None)
+    if cap is not None:
         headroom = entry.granted - max(entry.asked_granted, 0)
-        if cap is None or not 0 <= headroom <= cap.limit:
+        if not 0 <= headroom <= cap.limit:
             return False
         used[cap.id, period_of(cap, day, purchase_id)] = cap.limit - headroom
+    elif budget is not None:
+        funder = _funder(programme, programme.rule(entry.rule), detail)
+        price = price_of(programme, budget, programme.rule(entry.rule), funder)
+        wanted = entry.asked_granted + entry.entitled - entry.asked_entitled
+        budgets = left_by(budget, price, day, granted=entry.granted, wanted=wanted)
+    elif entry.cut_by is not None:
+        return False
     grant, cut_by = regrant(
         programme,
         Grant(rule=entry.rule, unit=entry.unit, entitled=entry.asked_entitled, granted=entry.asked_granted),
@@ -135,9 +154,18 @@ def _holds(
         purchase_id=purchase_id,
         used=used,
         reserved={},
+        budgets=budgets,
+        funder=funder,
     )
     stored = (entry.entitled, entry.granted, entry.available, entry.cut_by)
     return (grant.entitled, grant.granted, grant.available, cut_by) == stored
+
+
+def _funder(programme: Programme, rule: Rule, detail: Mapping[str, Any]) -> str:
+    """Return the party that paid for a rule's benefit, as the card product and the partner that are stored say."""
+    product, partner = programme.products.get(detail["inputs"].get("product", "")), detail.get("partner")
+    bank = product.bank if product is not None else ""
+    return funder_party(programme, rule.funder, bank=bank, partner=programme.partners[partner] if partner else None)
 
 
 def _entitled(

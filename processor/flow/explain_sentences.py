@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from processor.core.accrual import Entitled
+from processor.core.budget import AtEdge, Budget
 from processor.core.cap import Cap, CapPeriod
 from processor.core.conditions import AmountRange, Circumstances, Conditions, Unmet
 from processor.core.contest import Lost
@@ -38,7 +39,7 @@ WHY: Final[Mapping[Reason, str]] = {
     Reason.EXCLUDED: "The programme excludes the purchase by its merchant category or its processing code.",
     Reason.ZERO_AMOUNT: "The amount is zero: the message verifies an account and earns nothing.",
     Reason.NO_RULE: "No rule of the programme applies to this card product and partner.",
-    Reason.CAP_REACHED: "A cap of the programme leaves nothing to grant in this period.",
+    Reason.CAP_REACHED: "A cap or a budget of the programme leaves nothing to grant in this period.",
     Reason.CURRENCY_NOT_RATED: "The rules that apply have no rate for the purchase's currency.",
     Reason.BELOW_ONE_UNIT: "The amount is too small for one unit under the rules' rounding.",
     Reason.UNCHANGED: "The purchase was granted all that it is due before.",
@@ -85,7 +86,7 @@ _PERIODS: Final = {
 class Considered:
     """One rule that was weighed, as stored: what it was entitled to and granted, and what was asked of it before.
 
-    ``cut_by`` is the cap that cut it, None where none did.
+    ``cut_by`` is the cap or budget that cut it, None where none did.
     """
 
     rule: str
@@ -189,12 +190,13 @@ def _weighed(programme: Programme, entry: Considered, recomputed: Recomputed) ->
         before = _units(programme, entry.asked_granted, entry.unit)
         yield f"Rule {entry.rule} had granted {before} and gives the purchase nothing now; granted are {granted}."
     if entry.cut_by is not None:
-        limits = [f", {_limit(programme, cap)}," for cap in programme.caps if cap.id == entry.cut_by]
+        limits = [f"Cap {cap.id}, {_limit(programme, cap)}," for cap in programme.caps if cap.id == entry.cut_by]
+        limits += [_budget(programme, budget) for budget in programme.budgets if budget.id == entry.cut_by]
         wanted = entry.asked_granted + entry.entitled - entry.asked_entitled
         cut = _units(programme, wanted - entry.granted, entry.unit)
-        yield f"Cap {entry.cut_by}{''.join(limits)} cut rule {entry.rule} by {cut}."
+        yield f"{''.join(limits)} cut rule {entry.rule} by {cut}."
     elif entry.granted < entry.entitled:
-        yield f"What a cap took from rule {entry.rule} before is not given later."
+        yield f"What a limit took from rule {entry.rule} before is not given later."
 
 
 def _given(programme: Programme, rule: Rule, entry: Considered, folded: Folded) -> str:
@@ -321,6 +323,17 @@ def _currencies(folded: Folded, rule: Rule) -> list[str]:
 
 def _limit(programme: Programme, cap: Cap) -> str:
     return f"{_units(programme, cap.limit, cap.currency or programme.unit)} {_PERIODS[cap.period]}"
+
+
+def _budget(programme: Programme, budget: Budget) -> str:
+    """Return a budget's name and terms; what an award gets at its edge explains a cut of more than is lacking."""
+    terms = []
+    if budget.limit is not None:
+        terms.append(_units(programme, budget.limit, budget.currency or programme.unit))
+    if budget.holders is not None:
+        terms.append(f"{budget.holders:,} holders")
+    edge = "which gives whole awards alone" if budget.at_edge is AtEdge.REFUSE else "which gives what is left"
+    return f"Budget {budget.id}, {' and '.join(terms)} {_PERIODS[budget.period]} for all accounts, {edge},"
 
 
 def _units(programme: Programme, units: int, unit: str, sign: str = "") -> str:

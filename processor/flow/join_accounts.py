@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from processor.core.business_calendar import business_date
 from processor.core.outcome import Outcome, Reason
-from processor.flow.batch import BatchDecider, periods_of, recent_purchases
+from processor.flow.batch import BatchDecider, periods_of, programmes_of, recent_purchases
 from processor.flow.batch_work import BatchWork
 from processor.flow.booking import Booking, numbered
 from processor.flow.intake import Intake
@@ -40,7 +40,11 @@ def join_account(decider: BatchDecider, intake: Intake, joined: CardAddress, sur
 
     Retryable database errors run it again; every other one leaves both accounts as they were.
     """
-    return retried("join_account", lambda: _join(decider, intake, joined, survivor))
+    return decider.budgets.within(
+        decider.engine,
+        decider.clock,
+        lambda: retried("join_account", lambda: _join(decider, intake, joined, survivor)),
+    )
 
 
 def _join(decider: BatchDecider, intake: Intake, joined: CardAddress, survivor: CardAddress) -> int:
@@ -81,6 +85,7 @@ def _join(decider: BatchDecider, intake: Intake, joined: CardAddress, survivor: 
             purchases=old,
             counters=load_counters(cursor, [gone, taker], periods_of(routed, {**old, **theirs}, snapshot)),
             recent={key: set(found) for key, found in recent.items()},
+            budgets=decider.budgets.load(cursor, snapshot, programmes_of(accounts.values(), snapshot), now),
         )
         work = BatchWork(
             snapshot=snapshot,
@@ -95,6 +100,8 @@ def _join(decider: BatchDecider, intake: Intake, joined: CardAddress, survivor: 
         verdicts = {entry.message.message_id: work.decide(entry, survivor) for entry in moved}
         join_id = id_of_day(now.date()) + blake2b(joined.account + survivor.account, digest_size=13).digest()
         miles = purchases.move_adjusted(accounts[gone], accounts[taker], join_id)
+        if purchases.budgets is not None:
+            decider.budgets.write(cursor, purchases.budgets, snapshot)
         write_batch(cursor, work.writes, accounts.values())
         supersede(cursor, joined, survivor, now)
         if miles:

@@ -27,6 +27,7 @@ from processor.core.posting import MEMBER_AVAILABLE, PROGRAMME_ADJUSTED, Templat
 from processor.core.purchase import moves_anchor
 from processor.core.refund_match import place_refunds
 from processor.flow.booking import Booking
+from processor.flow.budget_work import HELD, BudgetWork, is_hold
 from processor.flow.snapshot import Snapshot
 from processor.flow.submission import Submission
 from processor.store.card_side import AccountRow, BatchWrites, Key, KnownMessage
@@ -52,6 +53,7 @@ class PurchaseWork:
 
     ``known`` holds the decided messages, by which events of operations name theirs.
     ``recent`` names the purchases of the accounts whose refunds without a reference may count against them.
+    ``budgets`` is what the batch takes of budgets, None where its programmes have none.
     """
 
     snapshot: Snapshot
@@ -62,6 +64,7 @@ class PurchaseWork:
     purchases: dict[Key, Purchase]
     counters: dict[Key, dict[CounterKey, int]]
     recent: dict[Key, set[bytes]] = field(default_factory=dict)
+    budgets: BudgetWork | None = None
 
     def decide(self, submission: Submission, account: AccountRow) -> Decision | None:
         """Find the message's family, decide what it changes there, and bring the working state up to date.
@@ -93,7 +96,7 @@ class PurchaseWork:
             self._withdraw(account, withdrawal, submission.message.message_id)
         for other in filter(None, others):
             self._take_decision(account, other, submission.message.message_id)
-        self._store_counters(account, used, terms.used)
+        self._store_limits(account, used, terms)
         self._reserve(account, decision, own, quote_seconds=submission.link.quote_seconds if quote else 0)
         if quote:
             self._store_purchase(account, decision.purchase)
@@ -204,6 +207,7 @@ class PurchaseWork:
             revision_of=lambda revision: self.snapshot.revision(programme, revision),
             used=used,
             reserved=reserved,
+            budgets=None if self.budgets is None else self.budgets.headroom(account, own),
         )
 
     def _reserve(self, account: AccountRow, decision: Decision, own: Collection[bytes], *, quote_seconds: int) -> None:
@@ -211,9 +215,15 @@ class PurchaseWork:
         now = self.writes.now.timestamp()
         holder = decision.purchase.id.hex()
         kept = [held for held in account.reservations if bytes.fromhex(held[0]) not in own and held[4] > now]
-        kept.extend(
-            [holder, cap, period, units, int(now) + quote_seconds] for (cap, period), units in decision.reserve.items()
-        )
+        expires = int(now) + quote_seconds
+        if self.budgets is not None:
+            for held in account.reservations:
+                if held not in kept and is_hold(held[1]):
+                    self.budgets.drop_hold(account, held)
+            for key, units in decision.holds.items():
+                self.budgets.keep_hold(account, decision.purchase.id, key, units, expires)
+        kept.extend([holder, cap, period, units, expires] for (cap, period), units in decision.reserve.items())
+        kept.extend([holder, HELD + pool, period, units, expires] for (pool, period), units in decision.holds.items())
         if kept != account.reservations:
             account.reservations = kept
             account.changed = True
@@ -246,13 +256,14 @@ class PurchaseWork:
         ]
         self.writes.moved_traces.append((account.bucket, account.id, gone, survivor))
 
-    def _store_counters(
-        self, account: AccountRow, before: dict[CounterKey, int], after: Mapping[CounterKey, int]
-    ) -> None:
-        for (cap, period), units in after.items():
+    def _store_limits(self, account: AccountRow, before: dict[CounterKey, int], terms: AccountTerms) -> None:
+        """Store what decisions under an account's terms leave of its counters, and what they took of budgets."""
+        for (cap, period), units in terms.used.items():
             if before.get((cap, period), 0) != units:
                 self.writes.counters[account.bucket, account.id, cap, period] = units
-        before.update(after)
+        before.update(terms.used)
+        if self.budgets is not None and terms.budgets is not None:
+            self.budgets.take(account, terms.budgets)
 
     def empty_account(self, account: AccountRow, survivor: bytes) -> None:
         """Take back everything an account's loaded purchases were granted, because another account takes them over."""
@@ -262,7 +273,7 @@ class PurchaseWork:
                 continue
             terms = self._terms(account, {purchase_id}, dict(used))
             withdrawal = withdraw(purchase, survivor, terms)
-            self._store_counters(account, used, terms.used)
+            self._store_limits(account, used, terms)
             self.booking.begin_join(purchase_id)
             self._withdraw(account, withdrawal, purchase_id)
 

@@ -19,7 +19,8 @@ class SnapshotError(RuntimeError):
 class Snapshot:
     """Every programme's revisions in order, and, from the latest of each, what intake needs.
 
-    ``products`` maps a card product to its programme and terms; ``links`` is keyed by bank and dialect.
+    ``products`` maps a card product to its programme and terms; ``links`` is keyed by bank and dialect; ``budgeted``
+    are the programmes of which some revision has budgets.
     """
 
     version: int
@@ -28,6 +29,7 @@ class Snapshot:
     products: Mapping[str, tuple[str, CardProduct]]
     calendars: Mapping[str, BankCalendar]
     card_ranges: Mapping[str, str]
+    budgeted: frozenset[str] = frozenset()
 
     def latest(self, programme: str) -> Programme:
         """Return a programme's latest revision; raises ``KeyError`` where there is none."""
@@ -82,6 +84,7 @@ def compile_snapshot(version: int, revisions: Sequence[StoredRevision]) -> Snaps
         products=products,
         calendars={bank: calendar for programme in latest for bank, calendar in programme.calendars.items()},
         card_ranges={prefix: product.id for _, product in products.values() for prefix in product.card_ranges},
+        budgeted=frozenset(name for name, known in programmes.items() if any(revision.budgets for revision in known)),
     )
 
 

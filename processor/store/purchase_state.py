@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import orjson
 
+from processor.core.budget import Taken
 from processor.core.decision import Purchase
 from processor.core.event import Event
 from processor.core.grant import Grant
@@ -19,6 +20,8 @@ from processor.core.purchase import Placed
 
 _ALWAYS: Final = 19
 """How many values of an event are always written."""
+_PLAIN_GRANT: Final = 5
+"""How many values a grant has that holds nothing of a budget."""
 _NOTHING: Final[list[Any]] = ["", "", "", "", "", 0, [], "", "", []]
 """What the values behind them are where they are left out."""
 
@@ -33,9 +36,7 @@ def encode_purchase(purchase: Purchase) -> str:
     if purchase.partner is not None:
         state["partner"] = purchase.partner
     if purchase.grants:
-        state["grants"] = [
-            [grant.rule, grant.unit, grant.entitled, grant.granted, grant.available] for grant in purchase.grants
-        ]
+        state["grants"] = [_grant_to_list(grant) for grant in purchase.grants]
     if purchase.charges:
         state["charges"] = [
             [int(key.template), key.debtor, key.creditor, key.currency, amount]
@@ -72,10 +73,7 @@ def decode_purchase(purchase_id: bytes, state: str | bytes) -> Purchase:
         revision=document.get("revision"),
         occurred_on=date.fromisoformat(occurred_on) if occurred_on else None,
         partner=document.get("partner"),
-        grants=tuple(
-            Grant(rule=rule, unit=unit, entitled=entitled, granted=granted, available=available)
-            for rule, unit, entitled, granted, available in document.get("grants", ())
-        ),
+        grants=tuple(_grant_from_list(values) for values in document.get("grants", ())),
         charges={
             ChargeKey(template=Template(template), debtor=debtor, creditor=creditor, currency=currency): amount
             for template, debtor, creditor, currency, amount in document.get("charges", ())
@@ -87,6 +85,21 @@ def decode_purchase(purchase_id: bytes, state: str | bytes) -> Purchase:
         refunded=tuple(map(_placed_from_list, document.get("refunded", ()))),
         placed=tuple(map(_placed_from_list, document.get("placed", ()))),
     )
+
+
+def _grant_to_list(grant: Grant) -> list[Any]:
+    """Return a grant's values in their places; what it holds of budgets only where it holds something."""
+    values: list[Any] = [grant.rule, grant.unit, grant.entitled, grant.granted, grant.available]
+    if grant.budgets:
+        values.append([list(taken) for taken in grant.budgets])
+    return values
+
+
+def _grant_from_list(values: list[Any]) -> Grant:
+    if len(values) == _PLAIN_GRANT:
+        return Grant(*values)
+    rule, unit, entitled, granted, available, budgets = values
+    return Grant(rule, unit, entitled, granted, available, tuple(Taken(*taken) for taken in budgets))
 
 
 def _event_to_list(event: Event) -> list[Any]:

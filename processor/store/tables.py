@@ -333,6 +333,53 @@ limit_counter = _table(
     sharded=True,
 )
 
+# Budgets: what is left lies in a pool; each bucket takes a share of it, and only the share is written with a batch.
+
+_POOL: Final = ("programme", "budget", "period")
+
+
+def _pool_key() -> list[Column[Any]]:
+    return [_text("programme"), _text("budget"), _text("period")]
+
+
+budget_pool = _table(
+    "budget_pool",
+    *_pool_key(),
+    Column("size", BigInteger, nullable=False),
+    Column("remaining", BigInteger, nullable=False),
+    _time("updated_at"),
+    PrimaryKeyConstraint(*_POOL),
+    access=Access.UPDATE,
+)
+
+budget_share = _table(
+    "budget_share",
+    _bucket(),
+    *_pool_key(),
+    Column("size", BigInteger, nullable=False),
+    Column("reserved", BigInteger, nullable=False),
+    Column("used", BigInteger, nullable=False),
+    Column("leased_until", DateTime(timezone=True)),
+    _time("updated_at"),
+    PrimaryKeyConstraint("bucket", *_POOL),
+    Index("budget_share_by_pool", *_POOL),
+    access=Access.UPDATE,
+    sharded=True,
+)
+
+budget_hold = _table(
+    "budget_hold",
+    _bucket(),
+    *_pool_key(),
+    _binary("purchase_id"),
+    Column("units", BigInteger, nullable=False),
+    _time("expires_at"),
+    PrimaryKeyConstraint("bucket", *_POOL, "purchase_id"),
+    Index("budget_hold_by_pool", *_POOL),
+    access=Access.QUEUE,
+    sharded=True,
+)
+
 # Settlement: a cycle is (bank, programme, business date).
 
 _CYCLE: Final = ("bank", "programme", "business_date")

@@ -110,7 +110,7 @@ def test_what_a_cap_took_stays_taken(pipeline: Pipeline) -> None:
     )
     explanation = explain(pipeline, repeat)
     assert (Reason.ACKNOWLEDGED, True) == (explanation.reason, explanation.reproduced)
-    assert "What a cap took from rule fuel-bonus before is not given later." in explanation.sentences
+    assert "What a limit took from rule fuel-bonus before is not given later." in explanation.sentences
 
 
 def test_a_rule_without_a_rate_for_the_currency_is_named(pipeline: Pipeline) -> None:

@@ -20,7 +20,7 @@ from sqlalchemy import Connection, Engine, MetaData, TextClause, create_engine, 
 from processor import store
 from processor.core.decision import Purchase
 from processor.core.outcome import Reason
-from processor.store import card_file, card_side, clearing, directory, ledger, operations, parked, purchases
+from processor.store import budget, card_file, card_side, clearing, directory, ledger, operations, parked, purchases
 from processor.store.card_file import Adoption, ProfileRow
 from processor.store.card_side import BatchWrites, Key
 from processor.store.directory import CardAddress, NewCard
@@ -46,6 +46,10 @@ SWEEPS: Final = {
     ("operations", "COUNT_PARKED"): "operations count what waits for any account",
     ("parked", "LOAD_OLDEST"): "a replay without names takes what waits for any account",
     ("purchases", "LIST_REVIEWS"): "operations look at the links of any account that wait for review, a page at a time",
+    ("budget", "SUM_LEFT"): "what is left of a budget lies in every bucket; asked once its pool is spent",
+    ("budget", "LOCK_ALL_SHARES"): "a rebalance collects what other buckets have not used, once the pool is spent",
+    ("budget", "SUM_ALL_HOLDS"): "a rebalance leaves every bucket what its quotes hold",
+    ("budget_checks", "*"): "proving the budgets reads all purchases",
     ("card_file", "CLOSE_MISSING"): "a full card file closes whatever cards of a bank it left out",
 }
 """Statements that open every shard by design, and why that is right."""
@@ -220,6 +224,7 @@ def run_everything(connection: Connection) -> None:
     card_side.load_purchases(cursor, messages)
     card_side.load_recent(cursor, [(BUCKET, one)], DAY, id_of_day(date(2026, 11, 21)))
     card_side.load_counters(cursor, [(BUCKET, one), (BUCKET, two)], ["2026-11", "2026-12"])
+    _run_budgets(cursor, messages[0][1])
     parked.load_named(cursor, messages)
     clearing.load_origins(cursor, messages)
     card_file.parked_of(cursor, addresses[0], Reason)
@@ -232,6 +237,17 @@ def run_everything(connection: Connection) -> None:
     _run_purchases(connection, messages, one)
     card_file.supersede(cursor, addresses[1], addresses[0], NOW)
     card_file.supersede(cursor, addresses[1], CardAddress(account=two, bucket=BUCKET + 1), NOW)
+
+
+def _run_budgets(cursor: Any, purchase: bytes) -> None:
+    key = ("skyways", "launch", "lifetime")
+    share = (BUCKET, *key)
+    found = budget.lock_shares(cursor, [share], NOW, quoted=True)
+    budget.update_shares(cursor, found, NOW)
+    budget.keep_holds(cursor, [budget.Hold(share=share, purchase=purchase, units=1, expires_at=NOW)])
+    budget.drop_holds(cursor, [(share, purchase)])
+    budget.keep_holds(cursor, [budget.Hold(share=share, purchase=purchase, units=1, expires_at=NOW)])
+    budget.deal_shares(cursor, key, {BUCKET: found[share]}, {}, NOW)
 
 
 def _run_purchases(connection: Connection, messages: list[Key], account: bytes) -> None:

@@ -6,6 +6,7 @@ from typing import Any, Final
 from hypothesis import given
 from hypothesis import strategies as st
 
+from processor.core.budget import Taken
 from processor.core.decision import Purchase
 from processor.core.event import Event
 from processor.core.grant import Grant
@@ -75,7 +76,16 @@ PURCHASES: Final = st.builds(
     occurred_on=st.none() | DATES,
     partner=st.none() | TEXTS,
     grants=st.lists(
-        st.builds(Grant, rule=TEXTS, unit=TEXTS, entitled=AMOUNTS, granted=AMOUNTS, available=AMOUNTS), max_size=3
+        st.builds(
+            Grant,
+            rule=TEXTS,
+            unit=TEXTS,
+            entitled=AMOUNTS,
+            granted=AMOUNTS,
+            available=AMOUNTS,
+            budgets=st.lists(st.builds(Taken, pool=TEXTS, period=TEXTS, units=AMOUNTS), max_size=2).map(tuple),
+        ),
+        max_size=3,
     ).map(tuple),
     charges=st.dictionaries(
         st.builds(ChargeKey, template=st.sampled_from(Template), debtor=TEXTS, creditor=TEXTS, currency=TEXTS),

@@ -71,6 +71,44 @@ def upgrade() -> None:
         postgresql_partition_by="RANGE (id)",
     )
     op.create_table(
+        "budget_hold",
+        sa.Column("bucket", sa.SmallInteger(), nullable=False),
+        sa.Column("programme", sa.Text(), nullable=False),
+        sa.Column("budget", sa.Text(), nullable=False),
+        sa.Column("period", sa.Text(), nullable=False),
+        sa.Column("purchase_id", sa.LargeBinary(), nullable=False),
+        sa.Column("units", sa.BigInteger(), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("bucket", "programme", "budget", "period", "purchase_id"),
+        postgresql_with={"fillfactor": 80},
+    )
+    op.create_index("budget_hold_by_pool", "budget_hold", ["programme", "budget", "period"], unique=False)
+    op.create_table(
+        "budget_pool",
+        sa.Column("programme", sa.Text(), nullable=False),
+        sa.Column("budget", sa.Text(), nullable=False),
+        sa.Column("period", sa.Text(), nullable=False),
+        sa.Column("size", sa.BigInteger(), nullable=False),
+        sa.Column("remaining", sa.BigInteger(), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("programme", "budget", "period"),
+    )
+    op.create_table(
+        "budget_share",
+        sa.Column("bucket", sa.SmallInteger(), nullable=False),
+        sa.Column("programme", sa.Text(), nullable=False),
+        sa.Column("budget", sa.Text(), nullable=False),
+        sa.Column("period", sa.Text(), nullable=False),
+        sa.Column("size", sa.BigInteger(), nullable=False),
+        sa.Column("reserved", sa.BigInteger(), nullable=False),
+        sa.Column("used", sa.BigInteger(), nullable=False),
+        sa.Column("leased_until", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("bucket", "programme", "budget", "period"),
+        postgresql_with={"fillfactor": 80},
+    )
+    op.create_index("budget_share_by_pool", "budget_share", ["programme", "budget", "period"], unique=False)
+    op.create_table(
         "card",
         sa.Column("token", sa.LargeBinary(), nullable=False),
         sa.Column("key_id", sa.Text(), nullable=False),
