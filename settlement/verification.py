@@ -18,9 +18,8 @@ from processor.core.cap import CounterKey, period_of
 from processor.core.decision import Purchase
 from processor.core.event import Event
 from processor.core.links import purchases_in
-from processor.core.posting import REVERSE_OF, ChargeKey, Template, party_of
+from processor.core.posting import REVERSE_OF, UNITS_POSTED, ChargeKey, Template, party_of
 from processor.core.programme import Programme
-from processor.core.rule import Benefit
 from processor.store import settlement as settlement_store
 from processor.store import verification as store
 from processor.store.budget_checks import BUDGET_CHECKS
@@ -33,6 +32,8 @@ from settlement.layout import load_layout
 from settlement.render import FileHeader
 
 DIFFERENCES_KEPT: Final = 20
+_PROMISES: Final = frozenset({Template.MILES_PROMISED, Template.REWARD_PROMISED})
+_UNITS: Final = _PROMISES | {Template.MILES_ISSUED, Template.REWARD_GRANTED}
 _ORIGINAL_OF: Final = {reverse: original for original, reverse in REVERSE_OF.items()}
 
 RevisionOf = Callable[[str, int], Programme]
@@ -121,7 +122,7 @@ class _Account:
     programme: str = ""
     purchases: list[Purchase] = field(default_factory=list)
     awards: dict[tuple[bytes, str, str], tuple[int, int]] = field(default_factory=dict)
-    miles: set[tuple[bytes, str, str]] = field(default_factory=set)
+    posted_in_units: set[tuple[bytes, str, str]] = field(default_factory=set)
     posted: dict[tuple[bytes, str, str], tuple[int, int]] = field(default_factory=dict)
     charged: dict[tuple[bytes, ChargeKey], int] = field(default_factory=dict)
     used: dict[CounterKey, int] = field(default_factory=dict)
@@ -137,8 +138,8 @@ class _Account:
         key = bytes(row.purchase_id), row.rule, row.unit
         pending, available = self.awards.get(key, (0, 0))
         self.awards[key] = pending + row.pending, available + row.available
-        if row.benefit == Benefit.MILES:
-            self.miles.add(key)
+        if row.benefit in UNITS_POSTED:
+            self.posted_in_units.add(key)
 
     def add_posting(self, row: Row[Any]) -> None:
         template = Template(row.template)
@@ -146,10 +147,10 @@ class _Account:
         amount = row.amount if template is original else -row.amount
         debit, credit = (row.debit, row.credit) if template is original else (row.credit, row.debit)
         purchase_id = bytes(row.purchase_id)
-        if original in {Template.MILES_PROMISED, Template.MILES_ISSUED}:
+        if original in _UNITS:
             key = purchase_id, row.rule, row.unit
             pending, available = self.posted.get(key, (0, 0))
-            promised = original is Template.MILES_PROMISED
+            promised = original in _PROMISES
             self.posted[key] = pending + amount * promised, available + amount * (not promised)
         else:
             charge = ChargeKey(template=original, debtor=party_of(debit), creditor=party_of(credit), currency=row.unit)
@@ -202,7 +203,7 @@ def _verify_accounts(connection: Connection, revision_of: RevisionOf, limit: int
             for grant in purchase.grants
         }
         grants.compare_all(granted, account.awards, (0, 0), _of_rule)
-        of_miles = {key: account.awards[key] for key in account.miles}
+        of_miles = {key: account.awards[key] for key in account.posted_in_units}
         miles.compare_all(of_miles, account.posted, (0, 0), _of_rule)
         owed = {
             (purchase.id, charge): amount

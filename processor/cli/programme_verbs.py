@@ -270,17 +270,19 @@ def _show_simulation(result: Simulation) -> None:
     ]
     columns = ("line", "transaction", "type", "account", "partner", "reason", "awards")
     show_table(f"Transactions under {result.programme.name}", columns, rows, numbers=("line",))
+    has_rewards = bool(result.programme.rewards)
     rows = [
         (
             balance.account,
             balance.pending,
             balance.available,
             ", ".join(f"{money(amount, currency)} {currency}" for currency, amount in balance.discounts.items()),
+            *([", ".join(f"{count} {unit}" for unit, count in balance.rewards.items())] if has_rewards else []),
         )
         for balance in result.balances
     ]
     held = ("account", f"pending {result.programme.unit}", f"available {result.programme.unit}", "discounts")
-    show_table("Closing balances", held, rows, numbers=held[1:3])
+    show_table("Closing balances", (*held, "rewards") if has_rewards else held, rows, numbers=held[1:3])
     owing = [
         (owed.debtor, owed.creditor, owed.currency, money(owed.amount_minor, owed.currency))
         for owed in result.obligations

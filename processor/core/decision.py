@@ -20,7 +20,7 @@ from processor.core.links import OPERATIONS
 from processor.core.message import MessageKind
 from processor.core.outcome import Reason
 from processor.core.person import NOBODY, Fact, Member
-from processor.core.posting import ChargeKey, Posting, charge_postings, charges_due, funder_party, miles_postings
+from processor.core.posting import UNITS_POSTED, ChargeKey, Posting, charge_postings, charges_due, funder_party
 from processor.core.programme import Partner, Programme
 from processor.core.purchase import Folded, Placed, fold
 from processor.core.rule import Benefit, Rule
@@ -208,8 +208,8 @@ def withdraw(purchase: Purchase, survivor: bytes, terms: AccountTerms) -> Withdr
         rule = programme.rule(grant.rule)
         funder = _funder(programme, rule, purchase.partner, terms.bank)
         nothing = Grant(rule=grant.rule, unit=grant.unit)
-        if rule.benefit is Benefit.MILES:
-            postings.extend(miles_postings(grant, nothing, funder))
+        if rule.benefit in UNITS_POSTED:
+            postings.extend(UNITS_POSTED[rule.benefit](grant, nothing, funder))
         awards.append(
             Award(
                 rule=rule.id,
@@ -310,8 +310,8 @@ def _book(
     partner = entitled.partner.id if entitled.partner else None
     postings: list[Posting] = []
     for award in considered:
-        if award.benefit is Benefit.MILES:
-            postings.extend(_miles_of(award, purchase, terms))
+        if award.benefit in UNITS_POSTED:
+            postings.extend(_units_of(award, purchase, terms))
     charges = charges_due(
         programme,
         ((award.grant, award.benefit, award.funder) for award in considered),
@@ -348,17 +348,18 @@ def _is_something(grant: Grant) -> bool:
     return bool(grant.entitled or grant.granted or grant.available)
 
 
-def _miles_of(award: Award, purchase: Purchase, terms: AccountTerms) -> Iterator[Posting]:
-    """Yield a miles award's postings; where the funder changed, the old one is made whole first."""
+def _units_of(award: Award, purchase: Purchase, terms: AccountTerms) -> Iterator[Posting]:
+    """Yield the postings of an award of miles or rewards; where the funder changed, the old one is made whole first."""
+    posted = UNITS_POSTED[award.benefit]
     nothing = Grant(rule=award.rule, unit=award.grant.unit)
     before = next((old for old in purchase.grants if (old.rule, old.unit) == (award.rule, award.grant.unit)), nothing)
     if before.available and purchase.revision is not None:
         old = terms.revision_of(purchase.revision)
         funder = _funder(old, old.rule(award.rule), purchase.partner, terms.bank)
         if funder != award.funder:
-            yield from miles_postings(before, before._replace(granted=before.pending, available=0), funder)
+            yield from posted(before, before._replace(granted=before.pending, available=0), funder)
             before = before._replace(granted=before.pending, available=0)
-    yield from miles_postings(before, award.grant, award.funder)
+    yield from posted(before, award.grant, award.funder)
 
 
 def _quote(

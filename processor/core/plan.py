@@ -124,7 +124,7 @@ class Plan:
     def _step(self, rule: Rule, currency: str) -> Step | None:
         """Return what a rule gives for an amount in a currency; None for fixed money of another one."""
         wanted = rule.when.amounts.get(currency)
-        unit = self.unit if rule.benefit is Benefit.MILES else currency
+        unit = rule.entitlement or (self.unit if rule.benefit is Benefit.MILES else currency)
         rate, fixed = rule.rate(currency), rule.fixed.get(unit)
         if rate is None and fixed is None:
             return None

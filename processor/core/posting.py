@@ -5,7 +5,7 @@ same table as code.
 What is due is always *granted minus posted*: nothing here looks at which message caused it.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
@@ -19,11 +19,20 @@ MEMBER_PENDING: Final = "member/pending"
 MEMBER_AVAILABLE: Final = "member/available"
 PROGRAMME_PROMISED: Final = "programme/promised"
 PROGRAMME_ADJUSTED: Final = "programme/adjusted"
+MEMBER_REWARDS_PENDING: Final = "member/rewards-pending"
+MEMBER_REWARDS: Final = "member/rewards"
+PROGRAMME_REWARDS_PROMISED: Final = "programme/rewards-promised"
+PROGRAMME_REWARDS_USED: Final = "programme/rewards-used"
 
 
 def party_miles(party: str) -> str:
     """Return the ledger account of the miles issued at a party's cost."""
     return f"party/{party}/miles"
+
+
+def party_rewards(party: str) -> str:
+    """Return the ledger account of the soft rewards granted at a party's cost."""
+    return f"party/{party}/rewards"
 
 
 def party_settlement(party: str) -> str:
@@ -51,6 +60,16 @@ class Template(IntEnum):
     ADJUSTMENT_TAKEN = 10
     TILL_DISCOUNT_CHARGED = 11
     TILL_DISCOUNT_RETURNED = 12
+    REWARD_PROMISED = 13
+    REWARD_PROMISE_RELEASED = 14
+    REWARD_GRANTED = 15
+    REWARD_TAKEN_BACK = 16
+    REWARD_CHARGED = 17
+    REWARD_CHARGE_RETURNED = 18
+    REWARD_USED = 19
+    REWARD_USE_RETURNED = 20
+    FEE_SHARED = 21
+    FEE_SHARE_RETURNED = 22
 
 
 BETWEEN_PARTIES: Final = frozenset(
@@ -61,6 +80,10 @@ BETWEEN_PARTIES: Final = frozenset(
         Template.DISCOUNT_RETURNED,
         Template.TILL_DISCOUNT_CHARGED,
         Template.TILL_DISCOUNT_RETURNED,
+        Template.REWARD_CHARGED,
+        Template.REWARD_CHARGE_RETURNED,
+        Template.FEE_SHARED,
+        Template.FEE_SHARE_RETURNED,
     }
 )
 """Templates whose postings two parties settle; every other posting stays inside the programme."""
@@ -72,6 +95,11 @@ REVERSE_OF: Final = {
     Template.DISCOUNT_CHARGED: Template.DISCOUNT_RETURNED,
     Template.ADJUSTMENT_GIVEN: Template.ADJUSTMENT_TAKEN,
     Template.TILL_DISCOUNT_CHARGED: Template.TILL_DISCOUNT_RETURNED,
+    Template.REWARD_PROMISED: Template.REWARD_PROMISE_RELEASED,
+    Template.REWARD_GRANTED: Template.REWARD_TAKEN_BACK,
+    Template.REWARD_CHARGED: Template.REWARD_CHARGE_RETURNED,
+    Template.REWARD_USED: Template.REWARD_USE_RETURNED,
+    Template.FEE_SHARED: Template.FEE_SHARE_RETURNED,
 }
 """Which template takes back what another gave, with debit and credit exchanged."""
 
@@ -144,6 +172,33 @@ def miles_postings(before: Grant, after: Grant, funder: str) -> Iterator[Posting
     )
 
 
+def reward_postings(before: Grant, after: Grant, funder: str) -> Iterator[Posting]:
+    """Yield the postings that turn one grant of soft rewards into another, in their own unit."""
+    yield from move(
+        Template.REWARD_PROMISED,
+        PROGRAMME_REWARDS_PROMISED,
+        MEMBER_REWARDS_PENDING,
+        after.unit,
+        after.pending - before.pending,
+        after.rule,
+    )
+    yield from move(
+        Template.REWARD_GRANTED,
+        party_rewards(funder),
+        MEMBER_REWARDS,
+        after.unit,
+        after.available - before.available,
+        after.rule,
+    )
+
+
+UNITS_POSTED: Final[Mapping[Benefit, Callable[[Grant, Grant, str], Iterator[Posting]]]] = {
+    Benefit.MILES: miles_postings,
+    Benefit.REWARD: reward_postings,
+}
+"""What posts the units of each benefit that gives some; money is posted as a charge."""
+
+
 def charges_due(
     programme: Programme, grants: Iterable[tuple[Grant, Benefit, str]], *, bank: str, partner: Partner | None = None
 ) -> dict[ChargeKey, int]:
@@ -159,7 +214,12 @@ def charges_due(
         if benefit is Benefit.MILES:
             miles[funder] = miles.get(funder, 0) + grant.available
             continue
+        if benefit is Benefit.REWARD:
+            _add_reward(programme, grant, funder, due)
+            continue
         template, giver = Template.DISCOUNT_CHARGED, bank
+        if benefit is Benefit.FEE:
+            template, giver = Template.FEE_SHARED, programme.owner
         if partner is not None and grant.rule in programme.at_till:
             template, giver = Template.TILL_DISCOUNT_CHARGED, partner.retailer
         if funder != giver:
@@ -174,6 +234,17 @@ def charges_due(
         )
         due[key] = divide(available * price.ratio.numerator, price.ratio.denominator, price.rounding)
     return due
+
+
+def _add_reward(programme: Programme, grant: Grant, funder: str, due: dict[ChargeKey, int]) -> None:
+    """Add what a funder other than the owner owes the owner for rewards that have a price."""
+    reward = programme.rewards.get(grant.unit)
+    if reward is None or reward.price is None or funder == programme.owner:
+        return
+    key = ChargeKey(
+        template=Template.REWARD_CHARGED, debtor=funder, creditor=programme.owner, currency=reward.price.currency
+    )
+    due[key] = due.get(key, 0) + grant.available * reward.price.amount_minor
 
 
 def charge_postings(before: Mapping[ChargeKey, int], after: Mapping[ChargeKey, int]) -> Iterator[Posting]:

@@ -15,9 +15,11 @@ from zoneinfo import ZoneInfo
 from processor.core.budget import Budget
 from processor.core.cap import Cap, Limit, limits_of
 from processor.core.conditions import Circumstances, Kinds
+from processor.core.fee import without_earning
 from processor.core.money import Rounding
 from processor.core.person import LATE, Asked, asked_by
 from processor.core.plan import Plan, plan_of
+from processor.core.reward import SoftReward
 from processor.core.rule import Best, Ratio, Rule, Stacking
 from processor.core.timing import Timing
 
@@ -157,6 +159,7 @@ class Programme:
     ``clearing_days`` is how soon a purchase is expected to clear, for the day on which its miles are expected.
     ``timings`` are those of its rules; where there are none, everything is posted as soon as it clears.
     ``rules`` are in their own order; ``caps_of_rule``, ``budgets_of_rule`` and ``plan`` are their indexes.
+    ``rewards`` are the soft rewards that a holder can have.
     ``at_till`` names the rules whose discount the retailer's terminal takes off.
     ``groups`` says which rule of each exclusive group counts.
     ``tiers`` are those of members, the lowest first; ``segments`` the groups of members that are declared.
@@ -191,6 +194,7 @@ class Programme:
     segments: Mapping[str, str] = field(default_factory=dict)
     asked: Asked | None = field(init=False, repr=False, compare=False)
     budgets: tuple[Budget, ...] = ()
+    rewards: Mapping[str, SoftReward] = field(default_factory=dict)
     caps_of_rule: Mapping[str, tuple[Cap, ...]] = field(init=False)
     at_till: frozenset[str] = field(init=False, repr=False, compare=False)
     timings: frozenset[Timing] = field(init=False)
@@ -236,7 +240,7 @@ class Programme:
         found = self._by_kind.get(kind)
         if found is None:
             applying = tuple([rule for rule in self.rules if _may_apply(rule, at)])
-            found = plan_of(applying, unit=self.unit, stacking=self.stacking)
+            found = plan_of(without_earning(applying), unit=self.unit, stacking=self.stacking)
             if len(self._by_kind) >= MOST_KINDS:
                 self._by_kind.clear()
             self._by_kind[kind] = found

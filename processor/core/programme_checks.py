@@ -22,9 +22,11 @@ from processor.core.located_document import DocumentError, LocatedDocument, Path
 from processor.core.money import exponent
 from processor.core.programme_conditions import check_conditions
 from processor.core.programme_person import check_person
+from processor.core.programme_reward import check_rewards
 from processor.core.programme_rules import check_rules
 from processor.core.programme_till import check_till
 from processor.core.programme_timing import check_timing
+from processor.core.rule_sections import RULES, rules_of
 
 Errors = Iterator[DocumentError]
 
@@ -61,7 +63,7 @@ def decimal(value: str | int | Decimal) -> Decimal:
 
 def _rules(document: LocatedDocument, *keys: str) -> list[Path]:
     """Return where some keys of every rule stand, whether the rule has them or not."""
-    return [(*path, *keys) for path in (*document.entries("earning"), *document.entries("discounts"))]
+    return [(*path, *keys) for path in rules_of(document)]
 
 
 def _check_ids(document: LocatedDocument) -> Errors:
@@ -71,7 +73,8 @@ def _check_ids(document: LocatedDocument) -> Errors:
         parties,
         list(document.entries("card_products")),
         list(document.entries("partners")),
-        [*document.entries("earning"), *document.entries("discounts")],
+        rules_of(document),
+        list(document.entries("entitlements")),
         [*document.entries("caps"), *document.entries("budgets")],
         list(document.entries("exclusive")),
     ]
@@ -89,18 +92,20 @@ def _check_ids(document: LocatedDocument) -> Errors:
 
 
 def _check_references(document: LocatedDocument) -> Errors:
-    rules: list[Path] = [*document.entries("earning"), *document.entries("discounts")]
+    rules = rules_of(document)
     multiplied = _rules(document, "multiply", "rules")
     references: list[tuple[Path, str, tuple[str, ...]]] = [
         *(((*path, "bank"), "bank", ("banks",)) for path in document.entries("card_products")),
         *(((*path, "retailer"), "retailer", ("retailers",)) for path in document.entries("partners")),
         *((item, "partner", ("partners",)) for path in rules for item in document.entries(*path, "partners")),
         *((item, "card product", ("card_products",)) for path in rules for item in document.entries(*path, "products")),
+        *(((*path, "entitlement"), "entitlement", ("entitlements",)) for path in rules),
         *(((*path, "exclusive"), "group", ("exclusive",)) for path in rules),
         *((item, "earning rule", ("earning",)) for at in multiplied for item in document.entries(*at)),
+        *((item, "rule", RULES) for path in document.entries("caps") for item in document.entries(*path, "rules")),
         *(
-            (item, "rule", ("earning", "discounts"))
-            for path in (*document.entries("caps"), *document.entries("budgets"))
+            (item, "earning or discount rule", ("earning", "discounts"))
+            for path in document.entries("budgets")
             for item in document.entries(*path, "rules")
         ),
     ]
@@ -116,6 +121,7 @@ def _check_currencies(document: LocatedDocument) -> Errors:
     parties: list[Path] = [("owner",), *document.entries("banks"), *document.entries("retailers")]
     limits = (*document.entries("caps"), *document.entries("budgets"))
     stated: list[tuple[Path, bool]] = [((*path, "currency"), False) for path in (*parties, *limits)]
+    stated += [((*path, "price", "currency"), False) for path in document.entries("entitlements")]
     for at in (*_rules(document, "rate", "per"), *_rules(document, "amounts"), *_rules(document, "when", "amounts")):
         stated += [((*at, code), True) for code in document.get(*at) or ()]
     for at in _rules(document, "when", "currencies"):
@@ -216,6 +222,8 @@ def _check_amounts(document: LocatedDocument) -> Errors:
         for code in document.get(*at) or ():
             yield from _check_decimals(document, (*at, code, "from"), code)
             yield from _check_decimals(document, (*at, code, "to"), code)
+    for path in document.entries("entitlements"):
+        yield from _check_decimals(document, (*path, "price", "amount"), document.get(*path, "price", "currency"))
     limits = (*document.entries("caps"), *document.entries("budgets"))
     for limit in limits:
         currency = document.get(*limit, "currency")
@@ -256,7 +264,7 @@ def _banks_of(document: LocatedDocument, rule: Path) -> list[Path]:
 
 def _check_funding(document: LocatedDocument) -> Errors:
     """Demand a price wherever somebody other than the owner pays for miles, and the name of a partner that pays."""
-    for rule in (*document.entries("earning"), *document.entries("discounts")):
+    for rule in rules_of(document):
         funder = document.get(*rule, "funder")
         if funder == "partner" and document.get(*rule, "partners") == "all":
             problem = "is the partner, and purchases at no partner match the rule as well"
@@ -363,4 +371,5 @@ _CHECKS: Final[tuple[Callable[[LocatedDocument], Errors], ...]] = (
     check_till,
     check_timing,
     check_exclusions,
+    check_rewards,
 )

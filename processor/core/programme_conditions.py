@@ -12,6 +12,7 @@ from processor.core.conditions import AmountRange, Conditions
 from processor.core.located_document import DocumentError, LocatedDocument, Path, did_you_mean, shown
 from processor.core.money import exponent
 from processor.core.programme_person import compile_person
+from processor.core.rule_sections import rules_of
 
 WEEKDAYS: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 
@@ -68,7 +69,7 @@ def _range(currency: str, limits: Mapping[str, Any]) -> AmountRange:
 def check_conditions(document: LocatedDocument) -> Iterator[DocumentError]:
     """Yield what is wrong with the conditions of every rule, its currencies and their minor units aside."""
     sectors = {str(document.get(*path, "sector")) for path in document.entries("partners")}
-    for rule in (*document.entries("earning"), *document.entries("discounts")):
+    for rule in rules_of(document):
         when = (*rule, "when")
         for item in document.entries(*when, "sectors"):
             word = document.get(*item)

@@ -40,6 +40,7 @@ from processor.core.programme import (
 from processor.core.programme_budgets import check_budgets, compile_budget
 from processor.core.programme_checks import check_programme, decimal, ids, instant
 from processor.core.programme_conditions import WEEKDAYS, compile_conditions
+from processor.core.programme_reward import compile_reward, compile_validity
 from processor.core.programme_timing import statement_day, timing_of
 from processor.core.rule import AmountBase, Benefit, Best, Funder, Multiplication, Ratio, Rule, Stacking
 
@@ -128,7 +129,10 @@ def _programme(value: Mapping[str, Any], listed: MerchantList, revision: int) ->
                 for entry in value["earning"]
             ),
             *(_discount(entry) for entry in value.get("discounts", ())),
+            *(_reward(entry) for entry in value.get("rewards", ())),
+            *(_fee(entry) for entry in value.get("fees", ())),
         ),
+        rewards={entry["id"]: compile_reward(entry) for entry in value.get("entitlements", ())},
         caps=tuple(_cap(entry, scale) for entry in value.get("caps", ())),
         budgets=tuple(compile_budget(entry, scale) for entry in value.get("budgets", ())),
         groups={entry["id"]: Best(entry["best"]) for entry in value.get("exclusive", ())},
@@ -221,6 +225,18 @@ def _discount(entry: Mapping[str, Any]) -> Rule:
     return _rule(entry, Benefit.DISCOUNT, base, fixed=fixed)
 
 
+def _reward(entry: Mapping[str, Any]) -> Rule:
+    base = AmountBase(entry.get("base", AmountBase.BILLING))
+    entitlement: str = entry["entitlement"]
+    rule = _rule(entry, Benefit.REWARD, base, fixed={entitlement: entry.get("count", 1)})
+    return replace(rule, entitlement=entitlement, validity=compile_validity(entry.get("valid")))
+
+
+def _fee(entry: Mapping[str, Any]) -> Rule:
+    rates = {"*": _ratio(decimal(entry["share"]), Decimal(100))}
+    return _rule({**entry, "funder": Funder.BANK}, Benefit.FEE, AmountBase(entry["base"]), rates=rates)
+
+
 def _rule(
     entry: Mapping[str, Any],
     benefit: Benefit,
@@ -250,7 +266,10 @@ def _rule(
 def _cap(entry: Mapping[str, Any], scale: int) -> Cap:
     """Return a cap; its limit was checked to be a whole number of the smallest unit."""
     currency = entry.get("currency")
-    limit = decimal(entry["miles"]) * scale if currency is None else decimal(entry["amount"]) * 10 ** exponent(currency)
+    if currency is not None:
+        limit = decimal(entry["amount"]) * 10 ** exponent(currency)
+    else:
+        limit = decimal(entry["miles"]) * scale if "miles" in entry else decimal(entry["count"])
     return Cap(
         id=entry["id"],
         rules=frozenset(entry["rules"]),

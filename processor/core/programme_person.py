@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from processor.core.located_document import DocumentError, LocatedDocument, Path, did_you_mean, shown
 from processor.core.person import Age, Person
+from processor.core.rule_sections import rules_of
 
 Errors = Iterator[DocumentError]
 
@@ -38,7 +39,7 @@ def check_person(document: LocatedDocument) -> Errors:
     declared = {key: _declared(document, key) for key in ("tiers", "segments")}
     for key in declared:
         yield from _check_ids(document, key)
-    for rule in (*document.entries("earning"), *document.entries("discounts")):
+    for rule in rules_of(document):
         when = (*rule, "when")
         for item in document.entries(*when, "tiers"):
             yield from _check_named(document, item, "tier", declared["tiers"])

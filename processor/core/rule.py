@@ -7,10 +7,14 @@ divides decimals.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
+from typing import Final
 
 from processor.core.conditions import Conditions
 from processor.core.money import Rounding
+from processor.core.reward import Validity
 from processor.core.timing import Timing
+
+FOR_EVER: Final = Validity()
 
 
 class Benefit(StrEnum):
@@ -18,6 +22,12 @@ class Benefit(StrEnum):
 
     MILES = "miles"
     DISCOUNT = "discount"
+    REWARD = "reward"
+    FEE = "fee"
+    """No gift: the share of a membership fee that the bank owes the owner."""
+
+
+_PLACES: Final = {Benefit.MILES: 0, Benefit.DISCOUNT: 1, Benefit.REWARD: 2, Benefit.FEE: 3}
 
 
 class AmountBase(StrEnum):
@@ -88,6 +98,7 @@ class Rule:
     ``at_till`` says of a discount that the retailer's terminal takes it off, rather than the bank after clearing.
     ``timing`` says when what has cleared is posted, None where at once; a multiplier gives its additions with what it
     multiplies.
+    ``entitlement`` names the soft reward that the rule gives, whose ``validity`` counts from the purchase.
     ``order`` is the rule's place among all: miles first, then by stage, priority and identifier, never by its place in
     the document.
     """
@@ -105,15 +116,17 @@ class Rule:
     exclusive: str | None = None
     at_till: bool = False
     timing: Timing | None = None
+    entitlement: str = ""
+    validity: Validity = FOR_EVER
     stage: Stage = field(init=False, repr=False, compare=False)
-    order: tuple[bool, Stage, int, str] = field(init=False, repr=False, compare=False)
+    order: tuple[int, Stage, int, str] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         stage = Stage.ADDITION if self.fixed else Stage.RATE
         if self.multiplication is not None:
             stage = Stage.MULTIPLIER
         object.__setattr__(self, "stage", stage)
-        object.__setattr__(self, "order", (self.benefit is Benefit.DISCOUNT, stage, self.priority, self.id))
+        object.__setattr__(self, "order", (_PLACES[self.benefit], stage, self.priority, self.id))
 
     def rate(self, currency: str) -> Ratio | None:
         """Return the rule's rate for a currency, or None where the rule does not rate it."""

@@ -68,12 +68,14 @@ class ClosingBalance:
 
     ``pending`` and ``available`` are miles in the smallest unit; ``discounts`` are what was given, cleared or not, in
     minor units of each currency.
+    ``rewards`` are soft rewards that have cleared, by what they are.
     """
 
     account: str
     pending: int
     available: int
     discounts: Mapping[str, int]
+    rewards: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +123,7 @@ class _Account:
     pending: int = 0
     available: int = 0
     discounts: dict[str, int] = field(default_factory=dict)
+    rewards: dict[str, int] = field(default_factory=dict)
 
 
 def simulate(revisions: Sequence[Programme], text: str, *, source: str) -> Simulation | tuple[DocumentError, ...]:
@@ -155,6 +158,7 @@ def simulate(revisions: Sequence[Programme], text: str, *, source: str) -> Simul
                 pending=account.pending,
                 available=account.available,
                 discounts={unit: amount for unit, amount in sorted(account.discounts.items()) if amount},
+                rewards={unit: count for unit, count in sorted(account.rewards.items()) if count},
             )
             for name, account in accounts.items()
         ),
@@ -291,6 +295,8 @@ def _add_up(account: _Account, awards: Sequence[Award], postings: Sequence[Posti
         if award.benefit is Benefit.DISCOUNT:
             change = award.pending_change + award.available_change
             account.discounts[award.grant.unit] = account.discounts.get(award.grant.unit, 0) + change
+        elif award.benefit is Benefit.REWARD:
+            account.rewards[award.grant.unit] = account.rewards.get(award.grant.unit, 0) + award.available_change
 
 
 def _obligations(results: Sequence[SimulatedTransaction]) -> tuple[Obligation, ...]:
@@ -330,6 +336,7 @@ def simulation_as_data(simulation: Simulation) -> dict[str, Any]:
                 "pending": balance.pending,
                 "available": balance.available,
                 "discounts": dict(balance.discounts),
+                **({"rewards": dict(balance.rewards)} if simulation.programme.rewards else {}),
             }
             for balance in simulation.balances
         ],

@@ -129,14 +129,15 @@ def _asked_of(rule: Rule, lowered: Lowered) -> Entitlement | None:
 def _confirmed(programme: Programme, standing: list[Entitlement], lowered: Lowered) -> list[Entitlement]:
     """Return what of the rules' discounts the till gave: all where it lowered by just that much, otherwise nothing.
 
-    It may have lowered by less where a cap can have cut the quote: what has no cap is then given first, the rest goes
-    to the others in their order.
+    It may have lowered by less where a cap or a budget can have cut the quote: what has neither is then given first,
+    the rest goes to the others in their order.
     """
     left = lowered.given_minor
     due = sum(entry.total for entry in standing)
     if left == due:
         return standing
-    capped = [entry for entry in standing if programme.caps_of_rule.get(entry.rule.id)]
+    limits = programme.caps_of_rule, programme.budgets_of_rule
+    capped = [entry for entry in standing if any(limit.get(entry.rule.id) for limit in limits)]
     free = [entry for entry in standing if entry not in capped]
     if left > due or left < sum(entry.total for entry in free):
         return []

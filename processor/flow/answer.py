@@ -5,8 +5,9 @@ The stored decision is the source; the bytes come from the request at hand, beca
 
 import structlog
 
-from processor.core.money import Miles, Money
+from processor.core.money import NUMERIC_CODE_OF_CURRENCY, Miles, Money
 from processor.core.outcome import Outcome, Reason
+from processor.core.reward import is_reward
 from processor.flow.submission import Answer, AwardLine, IncomingMessage, Refusal, Submission, TillOffer, Verdict
 from processor.log import described
 from processor.wire.award_tlv import AwardText, encode_award
@@ -88,7 +89,7 @@ def till_offer(verdict: Verdict) -> TillOffer | None:
 
 def _award_text(verdict: Verdict, partner: str, awards: tuple[AwardLine, ...]) -> str:
     """Return what the award field carries: the change of miles, and of the discount, over all rules."""
-    miles = sum(line.pending_change + line.posted_change for line in awards if not line.discount)
+    miles = sum(line.pending_change + line.posted_change for line in awards if _is_miles(line))
     discounts = [line for line in awards if line.discount]
     discount = None
     if discounts:
@@ -105,6 +106,11 @@ def _award_text(verdict: Verdict, partner: str, awards: tuple[AwardLine, ...]) -
             till_amount=offer.left if offer else None,
         )
     )
+
+
+def _is_miles(line: AwardLine) -> bool:
+    """Tell whether a line is of miles: neither money nor a soft reward."""
+    return line.unit not in NUMERIC_CODE_OF_CURRENCY and not is_reward(line.unit)
 
 
 def _encoded(submission: Submission, dialect: Dialect, award: str) -> tuple[bytes, str]:

@@ -21,6 +21,7 @@ from processor.core.person import Person, PersonUnmet
 from processor.core.programme import Programme
 from processor.core.programme_conditions import WEEKDAYS
 from processor.core.purchase import Amounts, Folded
+from processor.core.reward import is_reward
 from processor.core.rule import AmountBase, Benefit, Best, Ratio, Rule
 from processor.flow.explain_person import sentences_on_member, whom
 from processor.flow.explain_timing import timing_sentences
@@ -212,7 +213,7 @@ def _given(programme: Programme, rule: Rule, entry: Considered, folded: Folded) 
         return f"Rule {rule.id} gives {entitled} whatever the amount"
     base = "billed" if rule.base is AmountBase.BILLING else "paid"
     rated = [(amounts, rate) for amounts in folded.amounts(rule.base) if (rate := rule.rate(amounts.currency))]
-    if rule.benefit is Benefit.DISCOUNT:
+    if rule.benefit is not Benefit.MILES:
         rated = [(amounts, rate) for amounts, rate in rated if amounts.currency == entry.unit]
     gives = " and ".join(dict.fromkeys(_rate(programme, rule, amounts.currency, rate) for amounts, rate in rated))
     totals = " and ".join(_money(amounts.open_minor + amounts.cleared_minor, amounts.currency) for amounts, _ in rated)
@@ -236,7 +237,7 @@ def _at_till(rule: Rule, currency: str, folded: Folded) -> str:
 
 
 def _rate(programme: Programme, rule: Rule, currency: str, rate: Ratio) -> str:
-    if rule.benefit is Benefit.DISCOUNT:
+    if rule.benefit is not Benefit.MILES:
         return f"{(Decimal(100) * rate.numerator / rate.denominator).normalize():f} % of what is"
     return f"{_units(programme, rate.numerator, programme.unit)} for each {_money(rate.denominator, currency)}"
 
@@ -338,6 +339,8 @@ def _budget(programme: Programme, budget: Budget) -> str:
 
 def _units(programme: Programme, units: int, unit: str, sign: str = "") -> str:
     """Return an amount of miles or money in its own decimals; ``sign`` "+" shows the sign of what is not negative."""
+    if is_reward(unit):
+        return f"{units:{sign},} {unit}"
     value = Decimal(units).scaleb(-programme.decimals) if unit == programme.unit else decimal_amount(units, unit)
     return f"{value:{sign},f} {unit}"
 

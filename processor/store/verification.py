@@ -20,8 +20,12 @@ from processor.core.posting import (
     BETWEEN_PARTIES,
     MEMBER_AVAILABLE,
     MEMBER_PENDING,
+    MEMBER_REWARDS,
+    MEMBER_REWARDS_PENDING,
     PROGRAMME_ADJUSTED,
     PROGRAMME_PROMISED,
+    PROGRAMME_REWARDS_PROMISED,
+    PROGRAMME_REWARDS_USED,
     Template,
 )
 
@@ -40,6 +44,7 @@ class Check:
 
 
 _PARTY_MILES: Final = "party/%/miles"
+_PARTY_REWARDS: Final = "party/%/rewards"
 _PARTY_SETTLEMENT: Final = "party/%/settlement"
 SHAPES: Final[Mapping[Template, tuple[str, str]]] = {
     Template.MILES_PROMISED: (PROGRAMME_PROMISED, MEMBER_PENDING),
@@ -52,6 +57,16 @@ SHAPES: Final[Mapping[Template, tuple[str, str]]] = {
     Template.DISCOUNT_RETURNED: (_PARTY_SETTLEMENT, _PARTY_SETTLEMENT),
     Template.TILL_DISCOUNT_CHARGED: (_PARTY_SETTLEMENT, _PARTY_SETTLEMENT),
     Template.TILL_DISCOUNT_RETURNED: (_PARTY_SETTLEMENT, _PARTY_SETTLEMENT),
+    Template.REWARD_PROMISED: (PROGRAMME_REWARDS_PROMISED, MEMBER_REWARDS_PENDING),
+    Template.REWARD_PROMISE_RELEASED: (MEMBER_REWARDS_PENDING, PROGRAMME_REWARDS_PROMISED),
+    Template.REWARD_GRANTED: (_PARTY_REWARDS, MEMBER_REWARDS),
+    Template.REWARD_TAKEN_BACK: (MEMBER_REWARDS, _PARTY_REWARDS),
+    Template.REWARD_CHARGED: (_PARTY_SETTLEMENT, _PARTY_SETTLEMENT),
+    Template.REWARD_CHARGE_RETURNED: (_PARTY_SETTLEMENT, _PARTY_SETTLEMENT),
+    Template.REWARD_USED: (MEMBER_REWARDS, PROGRAMME_REWARDS_USED),
+    Template.REWARD_USE_RETURNED: (PROGRAMME_REWARDS_USED, MEMBER_REWARDS),
+    Template.FEE_SHARED: (_PARTY_SETTLEMENT, _PARTY_SETTLEMENT),
+    Template.FEE_SHARE_RETURNED: (_PARTY_SETTLEMENT, _PARTY_SETTLEMENT),
     Template.ADJUSTMENT_GIVEN: (PROGRAMME_ADJUSTED, MEMBER_AVAILABLE),
     Template.ADJUSTMENT_TAKEN: (MEMBER_AVAILABLE, PROGRAMME_ADJUSTED),
 }
@@ -62,6 +77,9 @@ _SHAPE_ROWS: Final = ", ".join(
     for template, (debit, credit) in SHAPES.items()
 )
 _ADJUSTMENTS: Final = f"({int(Template.ADJUSTMENT_GIVEN)}, {int(Template.ADJUSTMENT_TAKEN)})"
+_USES: Final = f"({int(Template.REWARD_USED)}, {int(Template.REWARD_USE_RETURNED)})"
+_OF_NO_MESSAGE: Final = f"{_ADJUSTMENTS[:-1]}, {_USES[1:]}"
+"""What operations book: no message causes it and no purchase's grants hold it."""
 
 # An account's cached balances equal the sums of its postings.
 BALANCES: Final = Check(
@@ -246,7 +264,7 @@ REFERENCES: Final = (
         "posting",
         "'posting ' || encode(t.id, 'hex')",
         _MESSAGE,
-        f"t.template NOT IN {_ADJUSTMENTS} AND NOT {_OF_A_JOIN} AND {_NO_MESSAGE}",
+        f"t.template NOT IN {_OF_NO_MESSAGE} AND NOT {_OF_A_JOIN} AND {_NO_MESSAGE}",
     ),
     _reference(
         "posting-purchase",
@@ -312,7 +330,7 @@ STREAM_AWARDS: Final = text(
 # What postings add up to for each purchase, rule and pair of ledger accounts, account by account.
 STREAM_POSTINGS: Final = text(
     "SELECT bucket, account, purchase_id, template, rule, debit, credit, unit, CAST(sum(amount) AS bigint) AS amount"
-    f" FROM posting WHERE template NOT IN {_ADJUSTMENTS}"
+    f" FROM posting WHERE template NOT IN {_OF_NO_MESSAGE}"
     " GROUP BY bucket, account, purchase_id, template, rule, debit, credit, unit ORDER BY bucket, account"
 )
 # Every counter of a cap, account by account.

@@ -16,8 +16,12 @@ from processor.core.posting import (
     BETWEEN_PARTIES,
     MEMBER_AVAILABLE,
     MEMBER_PENDING,
+    MEMBER_REWARDS,
+    MEMBER_REWARDS_PENDING,
     PROGRAMME_ADJUSTED,
     PROGRAMME_PROMISED,
+    PROGRAMME_REWARDS_PROMISED,
+    PROGRAMME_REWARDS_USED,
     REVERSE_OF,
     ChargeKey,
     Posting,
@@ -29,7 +33,9 @@ from processor.core.posting import (
     move,
     party_miles,
     party_of,
+    party_rewards,
     party_settlement,
+    reward_postings,
 )
 from processor.core.rule import Benefit, Funder
 from tests.core.strategies import (
@@ -74,6 +80,11 @@ def test_the_page_lists_the_ledger_accounts() -> None:
         MEMBER_AVAILABLE,
         PROGRAMME_PROMISED,
         PROGRAMME_ADJUSTED,
+        MEMBER_REWARDS_PENDING,
+        MEMBER_REWARDS,
+        PROGRAMME_REWARDS_PROMISED,
+        PROGRAMME_REWARDS_USED,
+        party_rewards("ID"),
         party_miles("ID"),
         party_settlement("ID"),
     } == {row["ledger account"] for row in table("Ledger accounts")}
@@ -121,15 +132,32 @@ CASES: Final[dict[Template, tuple[tuple[CardMessage, ...], str, int]]] = {
 """Messages that post each template of a purchase, who pays, and how much."""
 
 
+CHARGED: Final = {
+    Template.TILL_DISCOUNT_CHARGED: (OWNER, "moda-group"),
+    Template.REWARD_CHARGED: (BANK, OWNER),
+    Template.FEE_SHARED: (BANK, OWNER),
+}
+"""Debtor and creditor of the charges that rules of other tests give."""
+
+
 def posted_by(template: Template) -> tuple[Posting, str, str]:
     """Return one posting of a template, who pays for it, and the currency of its purchase."""
     if template not in CASES:
-        if template in {Template.TILL_DISCOUNT_CHARGED, Template.TILL_DISCOUNT_RETURNED}:
-            given = Template.TILL_DISCOUNT_CHARGED
-            charge = ChargeKey(template=given, debtor=OWNER, creditor="moda-group", currency="EUR")
-            (posting,) = charge_postings({}, {charge: 7 if template is given else -7})
-            return posting, OWNER, "EUR"
-        sign = 1 if template is Template.ADJUSTMENT_GIVEN else -1
+        given = next(one for one, other in REVERSE_OF.items() if template in {one, other})
+        sign = 1 if template is given else -1
+        if given in CHARGED:
+            debtor, creditor = CHARGED[given]
+            charge = ChargeKey(template=given, debtor=debtor, creditor=creditor, currency="EUR")
+            (posting,) = charge_postings({}, {charge: sign * 7})
+            return posting, debtor, "EUR"
+        if given in {Template.REWARD_PROMISED, Template.REWARD_GRANTED}:
+            some = grant(7, 7 if given is Template.REWARD_GRANTED else 0)
+            before, after = (grant(0, 0), some) if sign > 0 else (some, grant(0, 0))
+            (posting,) = reward_postings(before, after, BANK)
+            return posting, BANK, ""
+        if given is Template.REWARD_USED:
+            (posting,) = move(given, MEMBER_REWARDS, PROGRAMME_REWARDS_USED, UNIT, sign * 7)
+            return posting, "", ""
         (posting,) = move(Template.ADJUSTMENT_GIVEN, PROGRAMME_ADJUSTED, MEMBER_AVAILABLE, UNIT, sign * 7)
         return posting, "", ""
     messages, funder, amount = CASES[template]
@@ -153,6 +181,8 @@ def test_each_template_is_posted_as_the_page_says(template: Template) -> None:
     names = {"FUNDER": funder, "OWNER": OWNER, "BANK": BANK, "RETAILER": "moda-group"}
     units = {
         "miles": UNIT,
+        "the reward": UNIT,
+        "reward's currency": currency,
         "purchase's currency": currency,
         "funder's currency": FIRST.parties[funder].currency if funder else "",
     }
