@@ -36,6 +36,7 @@ from processor.rpc.card_file_service import CardFileService
 from processor.rpc.card_network_service import CardNetworkService
 from processor.rpc.clearing_service import ClearingService
 from processor.rpc.ledger_service import LedgerService
+from processor.rpc.member_service import MemberService
 from processor.rpc.operations_service import OperationsService
 from processor.rpc.programme_service import ProgrammeService
 from processor.rpc.purchase_service import PurchaseService
@@ -53,6 +54,7 @@ from processor.v1 import (
     card_network_pb2_grpc,
     clearing_pb2_grpc,
     ledger_pb2_grpc,
+    member_pb2_grpc,
     operations_pb2_grpc,
     programme_pb2_grpc,
     purchase_pb2_grpc,
@@ -243,6 +245,9 @@ def services_of(parts: Parts, settings: Settings, card_network: CardNetworkServi
     purchases = PurchaseService(
         engine=parts.engine, clock=parts.clock, bucket_count=parts.bucket_count, decider=parts.desk
     )
+    members = MemberService(
+        engine=parts.engine, clock=parts.clock, bucket_count=parts.bucket_count, snapshots=parts.snapshots
+    )
     settlement = SettlementService(
         engine=parts.engine, clock=parts.clock, output_folder=settings.output_folder, programme_of=programme_of
     )
@@ -274,6 +279,10 @@ def services_of(parts: Parts, settings: Settings, card_network: CardNetworkServi
         Service(
             name="processor.v1.PurchaseService",
             add=lambda server: purchase_pb2_grpc.add_PurchaseServiceServicer_to_server(purchases, server),
+        ),
+        Service(
+            name="processor.v1.MemberService",
+            add=lambda server: member_pb2_grpc.add_MemberServiceServicer_to_server(members, server),
         ),
         Service(
             name="processor.v1.SettlementService",

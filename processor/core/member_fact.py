@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from datetime import date
 from typing import Final
 
-from processor.core.located_document import choice, did_you_mean, shown
+from processor.core.located_document import choice, did_you_mean
 from processor.core.person import FactKind
 from processor.core.programme import Programme
 
@@ -17,7 +17,7 @@ EARLIEST: Final = date(1900, 1, 1)
 _LEAP_YEAR: Final = 2024
 
 Refusal = tuple[str, str]
-"""What is wrong with a value, and what to write instead."""
+"""What is wrong with a value, which is not repeated, and what to write instead."""
 
 
 def refusal_of(kind: FactKind, value: str, revisions: Sequence[Programme], today: date) -> Refusal | None:
@@ -30,7 +30,7 @@ def refusal_of(kind: FactKind, value: str, revisions: Sequence[Programme], today
     if value in known:
         return None
     expected = f"write {choice(sorted(known))}" if known else "the programme has none"
-    return f"{shown(value)} is no {what}", did_you_mean(value, known) + expected
+    return f"is no {what}", did_you_mean(value, known) + expected
 
 
 def named(kind: FactKind, revisions: Sequence[Programme]) -> tuple[Collection[str], str]:

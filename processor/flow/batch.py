@@ -24,6 +24,7 @@ from processor.flow.address_book import AddressBook
 from processor.flow.batch_work import BatchWork
 from processor.flow.booking import Booking
 from processor.flow.budgets import BudgetContendedError, Budgets
+from processor.flow.member_facts import facts_asked
 from processor.flow.purchase_work import PurchaseWork, TraceKey
 from processor.flow.retry import ATTEMPTS, retried
 from processor.flow.snapshot import Snapshot, Snapshots
@@ -224,6 +225,7 @@ class BatchDecider:
                 counters=load_counters(cursor, list(accounts), periods) if periods else {},
                 recent={key: set(theirs) for key, theirs in recent.items()},
                 budgets=self.budgets.load(cursor, snapshot, programmes_of(accounts.values(), snapshot), now),
+                facts=facts_asked(cursor, accounts, snapshot) if snapshot.asked else {},
             ),
             own=committing | _decided_before(cursor, routed, known),
         )

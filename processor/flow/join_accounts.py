@@ -16,6 +16,7 @@ from processor.flow.batch import BatchDecider, periods_of, programmes_of, recent
 from processor.flow.batch_work import BatchWork
 from processor.flow.booking import Booking, numbered
 from processor.flow.intake import Intake
+from processor.flow.member_facts import facts_asked, join_facts
 from processor.flow.purchase_work import PurchaseWork
 from processor.flow.retry import retried
 from processor.flow.submission import Submission
@@ -56,6 +57,7 @@ def _join(decider: BatchDecider, intake: Intake, joined: CardAddress, survivor: 
         _, accounts = lock_accounts(cursor, sorted((gone, taker)))
         if accounts[gone].superseded_by is not None:
             return 0
+        join_facts(cursor, gone, taker)
         old = load_purchases(cursor, [(joined.bucket, found) for found in purchases_of(cursor, joined)])
         ids = {event.message_id for purchase in old.values() for event in purchase.events}
         waiting = {message_id for _, message_id in parked_of(cursor, joined, Reason)}
@@ -86,6 +88,7 @@ def _join(decider: BatchDecider, intake: Intake, joined: CardAddress, survivor: 
             counters=load_counters(cursor, [gone, taker], periods_of(routed, {**old, **theirs}, snapshot)),
             recent={key: set(found) for key, found in recent.items()},
             budgets=decider.budgets.load(cursor, snapshot, programmes_of(accounts.values(), snapshot), now),
+            facts=facts_asked(cursor, accounts, snapshot),
         )
         work = BatchWork(
             snapshot=snapshot,

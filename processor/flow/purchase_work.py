@@ -23,6 +23,7 @@ from processor.core.event import Event, event_of
 from processor.core.family import Regrouped, regroup
 from processor.core.message import CardMessage
 from processor.core.outcome import Reason
+from processor.core.person import Fact
 from processor.core.posting import MEMBER_AVAILABLE, PROGRAMME_ADJUSTED, Template, move
 from processor.core.purchase import moves_anchor
 from processor.core.refund_match import place_refunds
@@ -54,6 +55,7 @@ class PurchaseWork:
     ``known`` holds the decided messages, by which events of operations name theirs.
     ``recent`` names the purchases of the accounts whose refunds without a reference may count against them.
     ``budgets`` is what the batch takes of budgets, None where its programmes have none.
+    ``facts`` are what is known of the accounts' members, where rules ask for any.
     """
 
     snapshot: Snapshot
@@ -65,6 +67,7 @@ class PurchaseWork:
     counters: dict[Key, dict[CounterKey, int]]
     recent: dict[Key, set[bytes]] = field(default_factory=dict)
     budgets: BudgetWork | None = None
+    facts: Mapping[Key, Sequence[Fact]] = field(default_factory=dict)
 
     def decide(self, submission: Submission, account: AccountRow) -> Decision | None:
         """Find the message's family, decide what it changes there, and bring the working state up to date.
@@ -208,6 +211,7 @@ class PurchaseWork:
             used=used,
             reserved=reserved,
             budgets=None if self.budgets is None else self.budgets.headroom(account, own),
+            facts=self.facts.get((account.bucket, account.id), ()) if self.facts else (),
         )
 
     def _reserve(self, account: AccountRow, decision: Decision, own: Collection[bytes], *, quote_seconds: int) -> None:

@@ -6,6 +6,7 @@ from threading import Lock
 
 from sqlalchemy import Connection
 
+from processor.core.person import FactKind
 from processor.core.programme import BankCalendar, CardProduct, Enrolment, Link, Programme
 from processor.core.programme_document import parse_programme
 from processor.store.reference import StoredRevision, load_revisions, load_version
@@ -16,11 +17,21 @@ class SnapshotError(RuntimeError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FactsAsked:
+    """What the rules of a programme's revisions ask of members: kinds of facts, and segments and rules by name."""
+
+    kinds: frozenset[FactKind]
+    values: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
     """Every programme's revisions in order, and, from the latest of each, what intake needs.
 
     ``products`` maps a card product to its programme and terms; ``links`` is keyed by bank and dialect; ``budgeted``
     are the programmes of which some revision has budgets.
+    ``products`` maps a card product to its programme and terms; ``links`` is keyed by bank and dialect.
+    ``asked`` has the programmes with rules that ask something of members, and what, over all of their revisions.
     """
 
     version: int
@@ -29,6 +40,7 @@ class Snapshot:
     products: Mapping[str, tuple[str, CardProduct]]
     calendars: Mapping[str, BankCalendar]
     card_ranges: Mapping[str, str]
+    asked: Mapping[str, FactsAsked]
     budgeted: frozenset[str] = frozenset()
 
     def latest(self, programme: str) -> Programme:
@@ -62,7 +74,7 @@ class Snapshot:
         return None
 
 
-EMPTY = Snapshot(version=-1, programmes={}, links={}, products={}, calendars={}, card_ranges={})
+EMPTY = Snapshot(version=-1, programmes={}, links={}, products={}, calendars={}, card_ranges={}, asked={})
 
 
 def compile_snapshot(version: int, revisions: Sequence[StoredRevision]) -> Snapshot:
@@ -85,6 +97,17 @@ def compile_snapshot(version: int, revisions: Sequence[StoredRevision]) -> Snaps
         calendars={bank: calendar for programme in latest for bank, calendar in programme.calendars.items()},
         card_ranges={prefix: product.id for _, product in products.values() for prefix in product.card_ranges},
         budgeted=frozenset(name for name, known in programmes.items() if any(revision.budgets for revision in known)),
+        asked={name: asked for name, revisions in programmes.items() if (asked := _asked(revisions)) is not None},
+    )
+
+
+def _asked(revisions: Sequence[Programme]) -> FactsAsked | None:
+    asking = [revision.asked for revision in revisions if revision.asked is not None]
+    if not asking:
+        return None
+    return FactsAsked(
+        kinds=frozenset(kind for asked in asking for kind in asked.kinds()),
+        values=frozenset(value for asked in asking for value in asked.values()),
     )
 
 

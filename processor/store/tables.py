@@ -164,6 +164,34 @@ member_profile = _table(
     sharded=True,
 )
 
+member_fact = _table(
+    "member_fact",
+    _bucket(),
+    _binary("account"),
+    Column("number", Integer, nullable=False),
+    _text("kind"),
+    _text("value"),
+    Column("holds", Boolean, nullable=False),
+    _time("valid_from"),
+    Column("valid_until", DateTime(timezone=True)),
+    _time("recorded_at"),
+    _binary("audit_id"),
+    PrimaryKeyConstraint("bucket", "account", "number"),
+    access=Access.APPEND,
+    sharded=True,
+)
+
+member_birthday = _table(
+    "member_birthday",
+    _bucket(),
+    _binary("account"),
+    Column("number", Integer, nullable=False),
+    _text("month_day"),
+    PrimaryKeyConstraint("bucket", "account", "number"),
+    access=Access.APPEND,
+    sharded=True,
+)
+
 message = _table(
     "message",
     _bucket(),

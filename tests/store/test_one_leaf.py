@@ -20,7 +20,19 @@ from sqlalchemy import Connection, Engine, MetaData, TextClause, create_engine, 
 from processor import store
 from processor.core.decision import Purchase
 from processor.core.outcome import Reason
-from processor.store import budget, card_file, card_side, clearing, directory, ledger, operations, parked, purchases
+from processor.core.person import Fact, FactKind
+from processor.store import (
+    budget,
+    card_file,
+    card_side,
+    clearing,
+    directory,
+    ledger,
+    member_facts,
+    operations,
+    parked,
+    purchases,
+)
 from processor.store.card_file import Adoption, ProfileRow
 from processor.store.card_side import BatchWrites, Key
 from processor.store.directory import CardAddress, NewCard
@@ -225,6 +237,7 @@ def run_everything(connection: Connection) -> None:
     card_side.load_recent(cursor, [(BUCKET, one)], DAY, id_of_day(date(2026, 11, 21)))
     card_side.load_counters(cursor, [(BUCKET, one), (BUCKET, two)], ["2026-11", "2026-12"])
     _run_budgets(cursor, messages[0][1])
+    _run_members(cursor, (BUCKET, one))
     parked.load_named(cursor, messages)
     clearing.load_origins(cursor, messages)
     card_file.parked_of(cursor, addresses[0], Reason)
@@ -248,6 +261,14 @@ def _run_budgets(cursor: Any, purchase: bytes) -> None:
     budget.drop_holds(cursor, [(share, purchase)])
     budget.keep_holds(cursor, [budget.Hold(share=share, purchase=purchase, units=1, expires_at=NOW)])
     budget.deal_shares(cursor, key, {BUCKET: found[share]}, {}, NOW)
+
+
+def _run_members(cursor: Any, key: Key) -> None:
+    facts = [Fact(1, FactKind.TIER, "gold", 0), Fact(2, FactKind.BIRTHDAY, "02-29", 0)]
+    rows = [member_facts.FactRow(fact=fact, recorded_at=NOW, audit_id=key[1]) for fact in facts]
+    member_facts.keep_facts(cursor, key, rows)
+    assert facts == [row.fact for row in member_facts.list_facts(cursor, key)]
+    assert {key: (facts[1],)} == member_facts.load_facts(cursor, [key], {FactKind.BIRTHDAY}, {"students"})
 
 
 def _run_purchases(connection: Connection, messages: list[Key], account: bytes) -> None:

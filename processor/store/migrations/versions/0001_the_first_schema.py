@@ -203,6 +203,28 @@ def upgrade() -> None:
         postgresql_with={"fillfactor": 80},
     )
     op.create_table(
+        "member_birthday",
+        sa.Column("bucket", sa.SmallInteger(), nullable=False),
+        sa.Column("account", sa.LargeBinary(), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("month_day", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("bucket", "account", "number"),
+    )
+    op.create_table(
+        "member_fact",
+        sa.Column("bucket", sa.SmallInteger(), nullable=False),
+        sa.Column("account", sa.LargeBinary(), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("value", sa.Text(), nullable=False),
+        sa.Column("holds", sa.Boolean(), nullable=False),
+        sa.Column("valid_from", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("valid_until", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("recorded_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("audit_id", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("bucket", "account", "number"),
+    )
+    op.create_table(
         "member_profile",
         sa.Column("bucket", sa.SmallInteger(), nullable=False),
         sa.Column("account", sa.LargeBinary(), nullable=False),
