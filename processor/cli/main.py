@@ -16,6 +16,7 @@ from processor.cli import (
     clearing_verbs,
     dialect_verbs,
     ledger_verbs,
+    member_verbs,
     message_verbs,
     operations_verbs,
     programme_verbs,
@@ -67,6 +68,7 @@ for _verbs in (
     clearing_verbs,
     settlement_verbs,
     ledger_verbs,
+    member_verbs,
     operations_verbs,
     tcp_verbs,
 ):

@@ -213,6 +213,8 @@ def _taken(
     begins = _whole_second(now)
     taken: list[Fact] = []
     for place, entry in enumerate(stated):
+        if entry.since is not None and any(_is_same(entry, fact) for fact in known):
+            continue
         wrong = _wrong(entry, revisions, now)
         if wrong is not None:
             field, problem = wrong
@@ -244,6 +246,19 @@ def _wrong(entry: StatedFact, revisions: Sequence[Programme], now: datetime) -> 
         return None
     problem, expected = refused
     return "value", f"{problem}; {expected}"
+
+
+def _is_same(entry: StatedFact, fact: Fact) -> bool:
+    """Tell whether a fact was recorded as it is asked for, so that it may be told again when its time has come."""
+    until = None if entry.until is None else _whole_second(entry.until)
+    since = None if entry.since is None else _whole_second(entry.since)
+    return (entry.kind, entry.value, since, until, entry.holds) == (
+        fact.kind,
+        fact.value,
+        fact.since,
+        fact.until,
+        fact.holds,
+    )
 
 
 def _tomorrow(now: datetime) -> date:

@@ -40,10 +40,10 @@ def test_the_verbs_are_all_there() -> None:
         adjust; awards release; cards submit; clearing layout check; clearing layout list; clearing list; clearing show;
         clearing submit; cycles list; cycles show; db upgrade; decode; demo; dialect check; dialect list; dialect show;
         disputes record; explain; files download; files list; ledger accounts; ledger balance;
-        ledger statement; links break; links confirm; links find; links list; parked list; parked replay;
-        parked show; programme apply; programme init; programme list; programme show; programme simulate;
-        programme validate; purchases expire; purchases list; purchases post-due; purchases show; serve; settle;
-        status; submit; tcp check; undecodable list; verify
+        ledger statement; links break; links confirm; links find; links list; members import; members set;
+        members show; parked list; parked replay; parked show; programme apply; programme init; programme list;
+        programme show; programme simulate; programme validate; purchases expire; purchases list; purchases post-due;
+        purchases show; serve; settle; status; submit; tcp check; undecodable list; verify
     """
     assert [word.strip() for word in expected.split(";")] == sorted(" ".join(path) for path in VERBS)
 

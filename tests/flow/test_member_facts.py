@@ -158,6 +158,16 @@ def test_what_is_so_already_is_not_recorded_again(airline: Pipeline) -> None:
     assert 4 == len(known_of(airline, key))
 
 
+def test_what_was_recorded_ahead_may_be_told_again_when_its_time_has_come(airline: Pipeline) -> None:
+    """A file that is handed in again after a mistake in it was mended is not refused for what it had recorded."""
+    key = account_of(airline)
+    ahead = replace(GOLD, since=NOW + timedelta(days=1))
+    know(airline, key, ahead)
+    airline.now = NOW + timedelta(days=2)
+    assert Recorded(recorded=0, unchanged=1, duplicate=False) == know(airline, key, ahead)
+    assert isinstance(know(airline, key, replace(ahead, value="silver")), RecordingRefused)
+
+
 def test_one_request_from_many_callers_has_one_effect(airline: Pipeline) -> None:
     """Eight callers send the same request at once, on engines that share nothing: one records, seven are told so."""
     key = account_of(airline)
