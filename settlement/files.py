@@ -6,7 +6,6 @@ The order is: render beside the folder, keep what was made, commit, move into pl
 """
 
 import hashlib
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, fields
@@ -23,6 +22,7 @@ from processor.store.settlement import CycleKey, FileRow
 from settlement.cycle import Cycle
 from settlement.layout import Layout, load_layout
 from settlement.obligations import SettledPosting
+from settlement.publication import FileDiffersError, manifest_of, publish
 from settlement.render import FileHeader, PartyFile
 
 LAYOUT: Final = "party-csv-v1"
@@ -30,12 +30,6 @@ LAYOUT: Final = "party-csv-v1"
 MANIFEST: Final = "SHA256SUMS"
 FILES_A_PASS: Final = 256
 """How many files are open at once; a cycle with more parties is read again for the next ones."""
-
-_DIGEST_CHUNK: Final = 1 << 20
-
-
-class FileDiffersError(RuntimeError):
-    """A settlement file made again is not what it was, or another file stands in its place."""
 
 
 class Target(Protocol):
@@ -161,7 +155,9 @@ def make_files(
                 compare(kept, made)
             else:
                 store.keep_files(connection, cycle.key, made, now)
-        _publish(Path(folder), cycle_folder(root, cycle.key), made)
+        listed = manifest_of([(file.name, file.sha256) for file in made])
+        (Path(folder) / MANIFEST).write_text(listed, encoding="utf-8", newline="\n")
+        publish(Path(folder), cycle_folder(root, cycle.key), [file.name for file in made], MANIFEST)
     return tuple(made)
 
 
@@ -219,56 +215,3 @@ def differences(kept: FileRow, made: FileRow) -> Iterator[FileDifference]:
 
 def _shown(value: object) -> str:
     return value.hex() if isinstance(value, bytes) else str(value)
-
-
-def _publish(folder: Path, destination: Path, made: Sequence[FileRow]) -> None:
-    """Move rendered files into place, then the list of them; what is there already must be the same."""
-    manifest = "".join(f"{file.sha256.hex()}  {file.name}\n" for file in sorted(made, key=lambda file: file.name))
-    (folder / MANIFEST).write_text(manifest, encoding="utf-8", newline="\n")
-    _make_folder(destination)
-    names = [file.name for file in made]
-    for name in (*names, MANIFEST):
-        _refuse_other(destination / name, folder / name)
-    _move(names, folder, destination)
-    _move([MANIFEST], folder, destination)
-
-
-def _move(names: Sequence[str], folder: Path, destination: Path) -> None:
-    """Move those files that are not there yet, and wait until the disk has them."""
-    missing = [name for name in names if not (destination / name).exists()]
-    for name in missing:
-        _synchronise(folder / name)
-    for name in missing:
-        (folder / name).rename(destination / name)
-    _synchronise(destination)
-
-
-def _refuse_other(there: Path, rendered: Path) -> None:
-    if there.exists() and digest_of(there) != digest_of(rendered):
-        raise FileDiffersError(f"{there} is not the file that belongs there; move it away and close the date again")
-
-
-def digest_of(path: Path) -> bytes:
-    """Return the SHA-256 of a file's bytes."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_DIGEST_CHUNK):
-            digest.update(chunk)
-    return digest.digest()
-
-
-def _make_folder(folder: Path) -> None:
-    """Make a folder and those above it so that they survive a power cut."""
-    if not folder.exists():
-        _make_folder(folder.parent)
-        folder.mkdir(exist_ok=True)
-        _synchronise(folder.parent)
-
-
-def _synchronise(path: Path) -> None:
-    """Wait until a file's bytes, or a folder's entries, are on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -17,14 +17,18 @@ import schemas
 from processor.core.money import exponent
 
 Record = Mapping[str, Any]
-"""A record's values by column name; an ``amount`` column takes minor units of the record's ``currency``."""
+"""A record's values by column name.
+
+An ``amount`` column takes minor units of the record's ``currency``, a ``units`` column the smallest units of miles that
+have the record's ``decimals``.
+"""
 
 _FORMAT: Final = re.compile(
-    r"(?P<kind>text|integer|amount)\.\.(?P<limit>[1-9][0-9]?)|hexadecimal\.(?P<exact>[1-9][0-9]?)"
+    r"(?P<kind>text|integer|amount|units)\.\.(?P<limit>[1-9][0-9]?)|hexadecimal\.(?P<exact>[1-9][0-9]?)"
 )
 _CHOICE: Final = re.compile(r"choice\.(?P<letters>[A-Z]+)")
 _LINE_ENDS: Final[Mapping[str, str]] = {"crlf": "\r\n", "lf": "\n"}
-_SPREADSHEET_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
+SPREADSHEET_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 
 
 class LayoutError(ValueError):
@@ -113,6 +117,8 @@ def _writer(name: str, form: str, place: str) -> Callable[[Record], str]:
         return _checked(lambda record: _text(record[name]), rf"[^\x00-\x1f\x7f]{{0,{limit}}}", place)
     if matched["kind"] == "integer":
         return _checked(lambda record: str(record[name]), rf"-?[0-9]{{1,{limit}}}", place)
+    if matched["kind"] == "units":
+        return _checked(lambda record: decimal_text(record[name], record["decimals"]), rf"[-.0-9]{{1,{limit}}}", place)
     return _checked(lambda record: amount_text(record[name], record["currency"]), rf"[-.0-9]{{1,{limit}}}", place)
 
 
@@ -131,15 +137,19 @@ def _checked(write: Callable[[Record], str], fits: str, place: str) -> Callable[
 
 def amount_text(amount_minor: int, currency: str) -> str:
     """Write minor units as a decimal number with all the currency's decimals: 1050 EUR is 10.50, 1050 JPY is 1050."""
-    decimals = exponent(currency)
-    digits = str(abs(amount_minor)).rjust(decimals + 1, "0")
-    sign = "-" if amount_minor < 0 else ""
+    return decimal_text(amount_minor, exponent(currency))
+
+
+def decimal_text(amount: int, decimals: int) -> str:
+    """Write a number of smallest units with all its decimals: 1050 with two is 10.50, with none 1050."""
+    digits = str(abs(amount)).rjust(decimals + 1, "0")
+    sign = "-" if amount < 0 else ""
     return f"{sign}{digits[:-decimals]}.{digits[-decimals:]}" if decimals else f"{sign}{digits}"
 
 
 def _text(value: str) -> str:
     """Write text so that no spreadsheet takes it for a formula: what begins like one gets an apostrophe before it."""
-    return f"'{value}" if value.startswith(_SPREADSHEET_FORMULA) else value
+    return f"'{value}" if value.startswith(SPREADSHEET_FORMULA) else value
 
 
 def _date(value: date) -> str:

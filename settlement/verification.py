@@ -20,12 +20,14 @@ from processor.core.event import Event
 from processor.core.links import purchases_in
 from processor.core.posting import REVERSE_OF, UNITS_POSTED, ChargeKey, Template, party_of
 from processor.core.programme import Programme
+from processor.store import accrual as accrual_store
 from processor.store import settlement as settlement_store
 from processor.store import verification as store
 from processor.store.budget_checks import BUDGET_CHECKS
 from processor.store.card_side import LONGEST_WAY
 from processor.store.purchase_state import decode_purchase
 from processor.store.settlement import FileRow
+from settlement.accruals import render_again
 from settlement.cycle import LONGEST_COMMIT, Cycle, load_cycle
 from settlement.files import differences, headers_of, render_files, stream_postings
 from settlement.layout import load_layout
@@ -109,6 +111,7 @@ def verify(connection: Connection, *, revision_of: RevisionOf, limit: int = DIFF
         )
     yield from _verify_accounts(connection, revision_of, limit)
     yield _verify_files(connection, limit)
+    yield _verify_accrual_files(connection, limit)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -298,6 +301,16 @@ def _verify_files(connection: Connection, limit: int) -> Checked:
         cycle = load_cycle(connection, row.key)
         if kept and cycle is not None:
             _verify_cycle(connection, cycle, kept, finding)
+    return finding.checked()
+
+
+def _verify_accrual_files(connection: Connection, limit: int) -> Checked:
+    """Render every accrual file again, keep nothing of it, and compare it with what was kept."""
+    finding = _Finding(check="accrual-files", limit=limit)
+    for pair in accrual_store.load_pairs(connection):
+        for kept in accrual_store.load_dispatches(connection, pair):
+            if kept.name:
+                finding.compare(kept.name, kept, render_again(connection, pair, kept, _Nowhere()))
     return finding.checked()
 
 

@@ -17,12 +17,15 @@ from processor.core.rule import Benefit, Funder
 
 MEMBER_PENDING: Final = "member/pending"
 MEMBER_AVAILABLE: Final = "member/available"
+MEMBER_PROVISIONAL: Final = "member/provisional"
+MEMBER_SUSPENSE: Final = "member/suspense"
 PROGRAMME_PROMISED: Final = "programme/promised"
 PROGRAMME_ADJUSTED: Final = "programme/adjusted"
 MEMBER_REWARDS_PENDING: Final = "member/rewards-pending"
 MEMBER_REWARDS: Final = "member/rewards"
 PROGRAMME_REWARDS_PROMISED: Final = "programme/rewards-promised"
 PROGRAMME_REWARDS_USED: Final = "programme/rewards-used"
+PROGRAMME_WRITTEN_OFF: Final = "programme/written-off"
 
 
 def party_miles(party: str) -> str:
@@ -70,6 +73,12 @@ class Template(IntEnum):
     REWARD_USE_RETURNED = 20
     FEE_SHARED = 21
     FEE_SHARE_RETURNED = 22
+    MILES_ACCEPTED = 23
+    MILES_RETURN_ACCEPTED = 24
+    MILES_SUSPENDED = 25
+    MILES_UNSUSPENDED = 26
+    MILES_WRITTEN_OFF = 27
+    MILES_RETURN_WRITTEN_OFF = 28
 
 
 BETWEEN_PARTIES: Final = frozenset(
@@ -100,8 +109,28 @@ REVERSE_OF: Final = {
     Template.REWARD_CHARGED: Template.REWARD_CHARGE_RETURNED,
     Template.REWARD_USED: Template.REWARD_USE_RETURNED,
     Template.FEE_SHARED: Template.FEE_SHARE_RETURNED,
+    Template.MILES_ACCEPTED: Template.MILES_RETURN_ACCEPTED,
+    Template.MILES_SUSPENDED: Template.MILES_UNSUSPENDED,
+    Template.MILES_WRITTEN_OFF: Template.MILES_RETURN_WRITTEN_OFF,
 }
 """Which template takes back what another gave, with debit and credit exchanged."""
+
+MAKE_AVAILABLE: Final = (
+    Template.MILES_ISSUED,
+    Template.MILES_CLAWED_BACK,
+    Template.ADJUSTMENT_GIVEN,
+    Template.ADJUSTMENT_TAKEN,
+)
+"""Templates that change what a member has; where the owner keeps the ledger they do so provisionally."""
+ANSWER: Final = (
+    Template.MILES_ACCEPTED,
+    Template.MILES_RETURN_ACCEPTED,
+    Template.MILES_SUSPENDED,
+    Template.MILES_UNSUSPENDED,
+    Template.MILES_WRITTEN_OFF,
+    Template.MILES_RETURN_WRITTEN_OFF,
+)
+"""Templates that post what became of an accrual; their cause is no message."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ from operator import attrgetter
 from typing import Final
 from zoneinfo import ZoneInfo
 
+from processor.core.accrual_terms import AccrualTerms
 from processor.core.budget import Budget
 from processor.core.cap import Cap, Limit, limits_of
 from processor.core.conditions import Circumstances, Kinds
@@ -164,6 +165,7 @@ class Programme:
     ``groups`` says which rule of each exclusive group counts.
     ``tiers`` are those of members, the lowest first; ``segments`` the groups of members that are declared.
     ``asked`` is what rules ask of members, None where they are all for everybody.
+    ``accruals`` says how miles reach the owner's ledger, None where the ledger is here.
     """
 
     id: str
@@ -195,6 +197,7 @@ class Programme:
     asked: Asked | None = field(init=False, repr=False, compare=False)
     budgets: tuple[Budget, ...] = ()
     rewards: Mapping[str, SoftReward] = field(default_factory=dict)
+    accruals: AccrualTerms | None = None
     caps_of_rule: Mapping[str, tuple[Cap, ...]] = field(init=False)
     at_till: frozenset[str] = field(init=False, repr=False, compare=False)
     timings: frozenset[Timing] = field(init=False)

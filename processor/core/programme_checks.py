@@ -17,6 +17,7 @@ import holidays
 from iso4217 import Currency
 
 import schemas
+from processor.core.accrual_terms import check_accruals
 from processor.core.exclusion import check_exclusions
 from processor.core.located_document import DocumentError, LocatedDocument, Path, did_you_mean, shown
 from processor.core.money import exponent
@@ -372,4 +373,5 @@ _CHECKS: Final[tuple[Callable[[LocatedDocument], Errors], ...]] = (
     check_timing,
     check_exclusions,
     check_rewards,
+    check_accruals,
 )

@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 import orjson
 
 import schemas
+from processor.core.accrual_terms import compile_accruals
 from processor.core.cap import Cap, CapPeriod
 from processor.core.document_schema import schema_errors
 from processor.core.exclusion import excluded_codes
@@ -139,6 +140,7 @@ def _programme(value: Mapping[str, Any], listed: MerchantList, revision: int) ->
         stacking=Stacking(value.get("stacking", Stacking.BEST)),
         tiers={entry["id"]: entry["name"] for entry in value.get("tiers", ())},
         segments={entry["id"]: entry["name"] for entry in value.get("segments", ())},
+        accruals=compile_accruals(value["miles"]),
         **value.get("purchases", {}),
     )
 

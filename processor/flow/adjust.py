@@ -15,6 +15,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Engine
 
 from processor.core.business_calendar import business_date
+from processor.core.owner_accrual import at_owner
 from processor.core.posting import MEMBER_AVAILABLE, PROGRAMME_ADJUSTED, Template, move
 from processor.core.programme import Programme
 from processor.flow.booking import numbered
@@ -112,7 +113,8 @@ def _adjust(
     if programme is None:
         problem = "no revision of the account's programme is in force; apply one first"
         return _refused(AdjustmentRefusal.NO_PROGRAMME_IN_FORCE, problem)
-    available = account.available + adjustment.miles
+    # Where the owner keeps the ledger, an adjustment too is provisional until the owner has accepted it.
+    available = account.available + (adjustment.miles if programme.accruals is None else 0)
     if abs(adjustment.miles) > LARGEST_MILES or abs(available) > LARGEST_MILES:
         problem = "the adjustment or the balance after it does not fit into 64 bits; adjust by less"
         return _refused(AdjustmentRefusal.BALANCE_OUT_OF_RANGE, problem)
@@ -160,9 +162,9 @@ def _book(
 ) -> None:
     """Append the posting, bring the cached balance up to date, and record who asked for it and why."""
     id_ = adjustment_id(now, account.id, adjustment.request_id)
-    posting = next(
-        move(Template.ADJUSTMENT_GIVEN, PROGRAMME_ADJUSTED, MEMBER_AVAILABLE, programme.unit, adjustment.miles)
-    )
+    (posting,) = move(Template.ADJUSTMENT_GIVEN, PROGRAMME_ADJUSTED, MEMBER_AVAILABLE, programme.unit, adjustment.miles)
+    if programme.accruals is not None:
+        (posting,) = at_owner([posting])
     writes = BatchWrites(now=now)
     writes.add_posting(
         (account.bucket, numbered(id_, 1)),

@@ -8,6 +8,7 @@ from datetime import date
 from typing import Final
 
 from processor.core.decision import Award
+from processor.core.owner_accrual import at_owner
 from processor.core.posting import MEMBER_AVAILABLE, MEMBER_PENDING, Posting
 from processor.core.programme import Programme
 from processor.store.card_side import AccountRow, BatchWrites
@@ -49,7 +50,12 @@ class Booking:
         awards: tuple[Award, ...],
         postings: tuple[Posting, ...],
     ) -> None:
-        """Append awards and postings, and move the account's cached balances with them."""
+        """Append awards and postings, and move the account's cached balances with them.
+
+        Where the owner keeps the miles ledger, what becomes available is provisional until it has accepted it.
+        """
+        if programme.accruals is not None:
+            postings = at_owner(postings)
         for award in awards:
             self.writes.add_award(
                 (account.bucket, self._next_id(message_id)),

@@ -53,6 +53,9 @@ def apply_programme(
         taken = _taken_elsewhere(parsed, stored, source)
         if taken:
             return taken
+        moved = _ledger_moved(parsed, earlier[-1], source) if earlier else ()
+        if moved:
+            return moved
         effective_from = max(parsed.effective_from, now) if earlier else parsed.effective_from
         revision = StoredRevision(
             programme=parsed.id,
@@ -77,6 +80,24 @@ def apply_programme(
             },
         )
     return Applied(revision=revision, unchanged=False)
+
+
+def _ledger_moved(programme: Programme, before: StoredRevision, source: str) -> tuple[DocumentError, ...]:
+    """Return an error where a revision would move the miles ledger: what purchases gave would lie in both places."""
+    earlier = parse_programme(before.document, merchants=before.files, source=source, revision=before.revision)
+    if not isinstance(earlier, Programme) or (earlier.accruals is None) is (programme.accruals is None):
+        return ()
+    kept = "here" if earlier.accruals is None else "owner"
+    return (
+        DocumentError(
+            source=source,
+            line=1,
+            column=1,
+            path="miles.ledger",
+            problem="a programme's miles ledger stays where its first revision put it",
+            expected=f"write ledger: {kept}, or give the programme another identifier",
+        ),
+    )
 
 
 def _taken_elsewhere(programme: Programme, stored: list[StoredRevision], source: str) -> tuple[DocumentError, ...]:

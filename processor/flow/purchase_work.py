@@ -285,11 +285,14 @@ class PurchaseWork:
         """Move what an emptied account still has, which only adjustments gave it, and return how many miles that is.
 
         The two postings are numbered 1 and 2 under ``join_id``.
+        What an owner's ledger holds for the emptied account's member stays there; nothing moves then.
         """
         miles = gone.available
         if not miles or gone.programme is None:
             return 0
         programme = self.snapshot.latest(gone.programme)
+        if programme.accruals is not None:
+            return 0
         for account, given in ((gone, -miles), (taker, miles)):
             posting = move(Template.ADJUSTMENT_GIVEN, PROGRAMME_ADJUSTED, MEMBER_AVAILABLE, programme.unit, given)
             self.booking.book(join_id, account, join_id, programme, None, (), tuple(posting))

@@ -22,7 +22,7 @@ from processor.flow.event_message import EventNotBookedError
 from processor.log import described
 from processor.store.failure import is_retryable
 from processor.wire.clearing_file import ClearingFileError
-from settlement.files import FileDiffersError
+from settlement.publication import FileDiffersError
 
 DOMAIN: Final = "cobrand"
 

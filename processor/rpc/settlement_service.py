@@ -21,8 +21,9 @@ from processor.store.settlement import CycleKey, CycleRow, FileRow, list_cycles,
 from processor.v1 import settlement_pb2 as pb
 from processor.v1 import settlement_pb2_grpc as pb_grpc
 from settlement.cycle import Cycle, Refusal, Refused, load_cycle
-from settlement.files import cycle_folder, digest_of
+from settlement.files import cycle_folder
 from settlement.netting import net_positions
+from settlement.publication import digest_of
 from settlement.settle import Settled, parties_of, settle
 
 PIECE_BYTES: Final = 1024 * 1024

@@ -4,7 +4,7 @@ from typing import Final
 
 from sqlalchemy import text
 
-from processor.store.verification import Check
+from processor.store.check import Check
 
 # What each bucket's share says is used of a budget equals what its purchases' grants hold; of holders, its accounts
 # that were granted something.

@@ -24,8 +24,11 @@ from sqlalchemy import (
     SmallInteger,
     Table,
     Text,
+    text,
 )
 from sqlalchemy.dialects.postgresql import JSON
+
+from processor.core.posting import MAKE_AVAILABLE, MEMBER_PROVISIONAL
 
 
 class Access(StrEnum):
@@ -38,6 +41,12 @@ class Access(StrEnum):
 
 
 metadata: Final = MetaData()
+
+POSTING_TO_ACCRUE: Final = (
+    f"(debit = '{MEMBER_PROVISIONAL}' OR credit = '{MEMBER_PROVISIONAL}')"
+    f" AND template IN ({', '.join(str(int(template)) for template in MAKE_AVAILABLE)})"
+)
+"""Which postings an accrual to the owner's ledger carries."""
 
 
 def _table(name: str, *items: Any, access: Access, sharded: bool = False, dated: str | None = None) -> Table:
@@ -332,6 +341,14 @@ Index(
     postgresql_where=posting.c.between_parties,
 )
 
+Index(
+    "posting_to_accrue",
+    posting.c.bank,
+    posting.c.programme,
+    posting.c.business_date,
+    postgresql_where=text(POSTING_TO_ACCRUE),
+)
+
 link_review = _table(
     "link_review",
     _bucket(),
@@ -465,6 +482,152 @@ settlement_file = _table(
     Column("totals", JSON, nullable=False),
     _time("made_at"),
     PrimaryKeyConstraint(*_CYCLE, "party"),
+    access=Access.APPEND,
+)
+
+# The ledger at the owner: what became available here leaves as accruals, and what the owner answers is booked.
+
+accrual = _table(
+    "accrual",
+    _bucket(),
+    _binary("id"),
+    _binary("account"),
+    _text("bank"),
+    _text("programme"),
+    _binary("purchase_id"),
+    _text("rule"),
+    _text("partner"),
+    _text("unit"),
+    Column("miles", BigInteger, nullable=False),
+    Column("postings", Integer, nullable=False),
+    _time("booked_at"),
+    Column("business_date", Date, nullable=False),
+    Column("collection", Integer, nullable=False),
+    _time("collected_at"),
+    PrimaryKeyConstraint("bucket", "id"),
+    access=Access.APPEND,
+    sharded=True,
+    dated="id",
+)
+
+accrual_posting = _table(
+    "accrual_posting",
+    _bucket(),
+    _binary("posting_id"),
+    _binary("accrual_id"),
+    PrimaryKeyConstraint("bucket", "posting_id"),
+    access=Access.APPEND,
+    sharded=True,
+    dated="posting_id",
+)
+
+accrual_attempt = _table(
+    "accrual_attempt",
+    _bucket(),
+    _binary("accrual_id"),
+    Column("attempt", SmallInteger, nullable=False),
+    _text("bank"),
+    _text("programme"),
+    Column("dispatch", Integer, nullable=False),
+    Column("number", Integer, nullable=False),
+    _text("member"),
+    PrimaryKeyConstraint("bucket", "accrual_id", "attempt"),
+    Index("accrual_attempt_by_dispatch", "programme", "bank", "dispatch", "number"),
+    access=Access.APPEND,
+    sharded=True,
+    dated="accrual_id",
+)
+
+accrual_answer = _table(
+    "accrual_answer",
+    _bucket(),
+    _binary("accrual_id"),
+    Column("attempt", SmallInteger, nullable=False),
+    Column("accepted", Boolean, nullable=False),
+    _text("code"),
+    _text("text"),
+    _binary("response"),
+    _time("answered_at"),
+    PrimaryKeyConstraint("bucket", "accrual_id", "attempt"),
+    access=Access.APPEND,
+    sharded=True,
+    dated="accrual_id",
+)
+
+accrual_state = _table(
+    "accrual_state",
+    _bucket(),
+    _binary("accrual_id"),
+    _binary("account"),
+    _text("bank"),
+    _text("programme"),
+    _binary("purchase_id"),
+    _text("rule"),
+    Column("miles", BigInteger, nullable=False),
+    Column("collection", Integer, nullable=False),
+    _text("state"),
+    Column("attempt", SmallInteger, nullable=False),
+    Column("member", Text),
+    Column("asked_by", Text),
+    _time("updated_at"),
+    PrimaryKeyConstraint("bucket", "accrual_id"),
+    Index("accrual_state_by_purchase", "bucket", "account", "purchase_id"),
+    access=Access.UPDATE,
+    sharded=True,
+    dated="accrual_id",
+)
+Index(
+    "accrual_state_open",
+    accrual_state.c.programme,
+    accrual_state.c.bank,
+    accrual_state.c.state,
+    postgresql_where=accrual_state.c.state.in_(["waiting", "sent", "suspended"]),
+)
+
+accrual_desk = _table(
+    "accrual_desk",
+    _text("programme"),
+    _text("bank"),
+    Column("collection", Integer, nullable=False),
+    Column("dispatch", Integer, nullable=False),
+    Column("collected_to", Date, nullable=False),
+    PrimaryKeyConstraint("programme", "bank"),
+    access=Access.UPDATE,
+)
+
+accrual_dispatch = _table(
+    "accrual_dispatch",
+    _text("programme"),
+    _text("bank"),
+    Column("sequence", Integer, nullable=False),
+    _text("by"),
+    _binary("request"),
+    _text("name"),
+    _text("layout"),
+    _text("unit"),
+    Column("decimals", SmallInteger, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    _binary("sha256"),
+    Column("record_count", Integer, nullable=False),
+    Column("accrued", BigInteger, nullable=False),
+    Column("taken_back", BigInteger, nullable=False),
+    _time("made_at"),
+    PrimaryKeyConstraint("programme", "bank", "sequence"),
+    access=Access.APPEND,
+)
+
+accrual_response = _table(
+    "accrual_response",
+    _text("programme"),
+    _text("bank"),
+    _binary("id"),
+    _text("name"),
+    Column("accepted", Integer, nullable=False),
+    Column("rejected", Integer, nullable=False),
+    Column("repeated", Integer, nullable=False),
+    Column("exceptions", JSON, nullable=False),
+    _time("received_at"),
+    PrimaryKeyConstraint("programme", "bank", "id"),
     access=Access.APPEND,
 )
 

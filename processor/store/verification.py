@@ -1,15 +1,14 @@
 """The statements that prove the books from the database alone: each returns what is stated and what is calculated.
 
 They read and never write, in one snapshot, so that they may run beside the service.
-A check that one statement can decide is a :class:`Check`; for the others there are ordered streams that
-``settlement.verification`` reads side by side.
+A check that one statement can decide is a :class:`~processor.store.check.Check`; for the others there are ordered
+streams that ``settlement.verification`` reads side by side.
 """
 
 # ruff: noqa: S608 - statements are put together from this module's own constants.
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 
@@ -17,30 +16,28 @@ from sqlalchemy import Connection, Engine, Row, TextClause, text
 
 from processor.core.outcome import Outcome
 from processor.core.posting import (
+    ANSWER,
     BETWEEN_PARTIES,
+    MAKE_AVAILABLE,
     MEMBER_AVAILABLE,
     MEMBER_PENDING,
+    MEMBER_PROVISIONAL,
     MEMBER_REWARDS,
     MEMBER_REWARDS_PENDING,
+    MEMBER_SUSPENSE,
     PROGRAMME_ADJUSTED,
     PROGRAMME_PROMISED,
     PROGRAMME_REWARDS_PROMISED,
     PROGRAMME_REWARDS_USED,
+    PROGRAMME_WRITTEN_OFF,
     Template,
 )
+from processor.store.accrual_checks import ACCRUALS
+from processor.store.check import Check
 
 ROWS_A_FETCH: Final = 2000
 FIRST_NUMBER_OF_A_JOIN: Final = 0xF000
 """Postings numbered from here take back what a joined account was granted; their cause is the purchase itself."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Check:
-    """One check: its name, what counts as checked, and the statement that finds ``subject, stated, calculated``."""
-
-    name: str
-    count: TextClause
-    differences: TextClause
 
 
 _PARTY_MILES: Final = "party/%/miles"
@@ -69,17 +66,28 @@ SHAPES: Final[Mapping[Template, tuple[str, str]]] = {
     Template.FEE_SHARE_RETURNED: (_PARTY_SETTLEMENT, _PARTY_SETTLEMENT),
     Template.ADJUSTMENT_GIVEN: (PROGRAMME_ADJUSTED, MEMBER_AVAILABLE),
     Template.ADJUSTMENT_TAKEN: (MEMBER_AVAILABLE, PROGRAMME_ADJUSTED),
+    Template.MILES_ACCEPTED: (MEMBER_PROVISIONAL, MEMBER_AVAILABLE),
+    Template.MILES_RETURN_ACCEPTED: (MEMBER_AVAILABLE, MEMBER_PROVISIONAL),
+    Template.MILES_SUSPENDED: (MEMBER_PROVISIONAL, MEMBER_SUSPENSE),
+    Template.MILES_UNSUSPENDED: (MEMBER_SUSPENSE, MEMBER_PROVISIONAL),
+    Template.MILES_WRITTEN_OFF: (MEMBER_SUSPENSE, PROGRAMME_WRITTEN_OFF),
+    Template.MILES_RETURN_WRITTEN_OFF: (PROGRAMME_WRITTEN_OFF, MEMBER_SUSPENSE),
 }
 """The ledger accounts that each template debits and credits, as patterns; ``docs/ledger.md`` has the same table."""
 
+_AT_OWNER: Final = [
+    (template, tuple(side.replace(MEMBER_AVAILABLE, MEMBER_PROVISIONAL) for side in SHAPES[template]))
+    for template in MAKE_AVAILABLE
+]
+"""The same where the owner keeps the ledger."""
 _SHAPE_ROWS: Final = ", ".join(
     f"({int(template)}, '{template.name.lower()}', '{debit}', '{credit}', {template in BETWEEN_PARTIES})"
-    for template, (debit, credit) in SHAPES.items()
+    for template, (debit, credit) in [*SHAPES.items(), *_AT_OWNER]
 )
 _ADJUSTMENTS: Final = f"({int(Template.ADJUSTMENT_GIVEN)}, {int(Template.ADJUSTMENT_TAKEN)})"
 _USES: Final = f"({int(Template.REWARD_USED)}, {int(Template.REWARD_USE_RETURNED)})"
-_OF_NO_MESSAGE: Final = f"{_ADJUSTMENTS[:-1]}, {_USES[1:]}"
-"""What operations book: no message causes it and no purchase's grants hold it."""
+_OF_NO_MESSAGE: Final = f"{_ADJUSTMENTS[:-1]}, {_USES[1:-1]}, {', '.join(str(int(each)) for each in ANSWER)})"
+"""What operations book, and what an owner answers: no message causes it and no purchase's grants hold it."""
 
 # An account's cached balances equal the sums of its postings.
 BALANCES: Final = Check(
@@ -110,16 +118,18 @@ POSTINGS: Final = Check(
     name="postings",
     count=text("SELECT count(*) FROM posting"),
     differences=text(f"""
+        WITH shape (template, name, debit, credit, between_parties) AS (VALUES {_SHAPE_ROWS})
         SELECT 'posting ' || encode(p.id, 'hex') AS subject,
                'template ' || p.template || ': ' || p.debit || ' to ' || p.credit
                || CASE WHEN p.between_parties THEN ', between parties' ELSE '' END AS stated,
-               COALESCE(s.name || ': ' || s.debit || ' to ' || s.credit
-                        || CASE WHEN s.between_parties THEN ', between parties' ELSE '' END, 'no such template')
-               AS calculated
+               COALESCE((SELECT string_agg(s.name || ': ' || s.debit || ' to ' || s.credit
+                                || CASE WHEN s.between_parties THEN ', between parties' ELSE '' END, ' or '
+                                ORDER BY s.debit, s.credit)
+                         FROM shape s WHERE s.template = p.template), 'no such template') AS calculated
         FROM posting p
-        LEFT JOIN (VALUES {_SHAPE_ROWS}) s (template, name, debit, credit, between_parties) ON s.template = p.template
-        WHERE s.template IS NULL OR p.debit NOT LIKE s.debit OR p.credit NOT LIKE s.credit
-           OR p.between_parties <> s.between_parties OR p.debit = p.credit LIMIT :limit
+        WHERE p.debit = p.credit OR NOT EXISTS (
+            SELECT FROM shape s WHERE s.template = p.template AND p.debit LIKE s.debit AND p.credit LIKE s.credit
+                                  AND p.between_parties = s.between_parties) LIMIT :limit
     """),
 )
 # What a cycle settles is a posting between two parties of its bank and programme, dated up to its day.
@@ -271,7 +281,7 @@ REFERENCES: Final = (
         "posting",
         "'posting ' || encode(t.id, 'hex')",
         _PURCHASE,
-        f"t.template NOT IN {_ADJUSTMENTS} AND {_NO_PURCHASE}",
+        f"t.template NOT IN {_OF_NO_MESSAGE} AND {_NO_PURCHASE}",
     ),
     _reference(
         "decision-message",
@@ -313,7 +323,18 @@ REFERENCES: Final = (
     _reference("reference-account", "account_reference", "'account reference at ' || t.bank", _ACCOUNT, _NO_ACCOUNT),
 )
 
-CHECKS: Final = (BALANCES, POSTINGS, MEMBERS, LEFT_OUT, OBLIGATIONS, SEQUENCES, FILE_NETS, ADJUSTMENTS, *REFERENCES)
+CHECKS: Final = (
+    BALANCES,
+    POSTINGS,
+    MEMBERS,
+    LEFT_OUT,
+    OBLIGATIONS,
+    SEQUENCES,
+    FILE_NETS,
+    ADJUSTMENTS,
+    *REFERENCES,
+    *ACCRUALS,
+)
 
 # Every account's programme.
 STREAM_ACCOUNTS: Final = text("SELECT bucket, id AS account, programme FROM account ORDER BY bucket, id")

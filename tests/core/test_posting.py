@@ -12,16 +12,20 @@ import pytest
 from processor.core.grant import Grant
 from processor.core.message import CardMessage
 from processor.core.money import Money
+from processor.core.owner_accrual import AccrualState, step_postings
 from processor.core.posting import (
     BETWEEN_PARTIES,
     MEMBER_AVAILABLE,
     MEMBER_PENDING,
+    MEMBER_PROVISIONAL,
     MEMBER_REWARDS,
     MEMBER_REWARDS_PENDING,
+    MEMBER_SUSPENSE,
     PROGRAMME_ADJUSTED,
     PROGRAMME_PROMISED,
     PROGRAMME_REWARDS_PROMISED,
     PROGRAMME_REWARDS_USED,
+    PROGRAMME_WRITTEN_OFF,
     REVERSE_OF,
     ChargeKey,
     Posting,
@@ -78,6 +82,8 @@ def test_the_page_lists_the_ledger_accounts() -> None:
     assert {
         MEMBER_PENDING,
         MEMBER_AVAILABLE,
+        MEMBER_PROVISIONAL,
+        MEMBER_SUSPENSE,
         PROGRAMME_PROMISED,
         PROGRAMME_ADJUSTED,
         MEMBER_REWARDS_PENDING,
@@ -85,6 +91,7 @@ def test_the_page_lists_the_ledger_accounts() -> None:
         PROGRAMME_REWARDS_PROMISED,
         PROGRAMME_REWARDS_USED,
         party_rewards("ID"),
+        PROGRAMME_WRITTEN_OFF,
         party_miles("ID"),
         party_settlement("ID"),
     } == {row["ledger account"] for row in table("Ledger accounts")}
@@ -138,10 +145,23 @@ CHARGED: Final = {
     Template.FEE_SHARED: (BANK, OWNER),
 }
 """Debtor and creditor of the charges that rules of other tests give."""
+STEPS: Final[dict[Template, tuple[AccrualState, AccrualState, int]]] = {
+    Template.MILES_ACCEPTED: (AccrualState.SENT, AccrualState.ACCEPTED, 7),
+    Template.MILES_RETURN_ACCEPTED: (AccrualState.SENT, AccrualState.ACCEPTED, -7),
+    Template.MILES_SUSPENDED: (AccrualState.SENT, AccrualState.SUSPENDED, 7),
+    Template.MILES_UNSUSPENDED: (AccrualState.SUSPENDED, AccrualState.WAITING, 7),
+    Template.MILES_WRITTEN_OFF: (AccrualState.SUSPENDED, AccrualState.WRITTEN_OFF, 7),
+    Template.MILES_RETURN_WRITTEN_OFF: (AccrualState.SUSPENDED, AccrualState.WRITTEN_OFF, -7),
+}
+"""Steps of an accrual that post each template of the ledger at the owner: the state before, after, and the miles."""
 
 
 def posted_by(template: Template) -> tuple[Posting, str, str]:
     """Return one posting of a template, who pays for it, and the currency of its purchase."""
+    if template in STEPS:
+        state, following, miles = STEPS[template]
+        (posting,) = step_postings(state, following, miles, UNIT)
+        return posting, "", ""
     if template not in CASES:
         given = next(one for one, other in REVERSE_OF.items() if template in {one, other})
         sign = 1 if template is given else -1

@@ -15,7 +15,8 @@ from sqlalchemy import text
 from processor.store.settlement import load_files
 from settlement import files
 from settlement.cycle import Closing, close_cycle
-from settlement.files import MANIFEST, FileDiffersError
+from settlement.files import MANIFEST
+from settlement.publication import FileDiffersError
 from settlement.settle import Settled, settle
 from tests.conftest import Database
 from tests.settlement.books import FRIDAY, NIGHT, PARTIES, Charge, book, cycle_key, example_charges

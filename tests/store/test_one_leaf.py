@@ -22,6 +22,8 @@ from processor.core.decision import Purchase
 from processor.core.outcome import Reason
 from processor.core.person import Fact, FactKind
 from processor.store import (
+    accrual,
+    accrual_state,
     budget,
     card_file,
     card_side,
@@ -35,11 +37,11 @@ from processor.store import (
 )
 from processor.store.card_file import Adoption, ProfileRow
 from processor.store.card_side import BatchWrites, Key
+from processor.store.check import Check
 from processor.store.directory import CardAddress, NewCard
 from processor.store.embedded import temporary_database
 from processor.store.schema import id_of_day, months_around
 from processor.store.tables import metadata
-from processor.store.verification import Check
 from tests.conftest import TODAY
 
 SHARDS: Final = 4
@@ -53,6 +55,8 @@ DATED: Final = {table.name: str(table.info["dated"]) for table in metadata.sorte
 SWEEPS: Final = {
     ("settlement", "*"): "a cycle is summed over every account of a bank, once a day",
     ("verification", "*"): "proving the books reads all of them",
+    ("accrual", "*"): "accruals of any account leave together, and operations look at them a page at a time",
+    ("accrual_checks", "*"): "proving the books reads all of them",
     ("ledger", "SUM_LEDGER_ACCOUNTS"): "a programme's ledger accounts are sums over every member",
     ("operations", "LIST_PARKED"): "operations look at what waits for any account, a page at a time",
     ("operations", "COUNT_PARKED"): "operations count what waits for any account",
@@ -248,6 +252,7 @@ def run_everything(connection: Connection) -> None:
     operations.load_parked(connection, messages[2], one)
     operations.load_decisions(connection, messages[0])
     _run_purchases(connection, messages, one)
+    _run_accruals(connection, messages, one)
     card_file.supersede(cursor, addresses[1], addresses[0], NOW)
     card_file.supersede(cursor, addresses[1], CardAddress(account=two, bucket=BUCKET + 1), NOW)
 
@@ -294,6 +299,34 @@ def _run_purchases(connection: Connection, messages: list[Key], account: bytes) 
     purchases.keep_reviews(connection, [review])
     purchases.set_verdict(connection, review)
     purchases.load_review(connection, key, (review.first, review.second))
+
+
+def _run_accruals(connection: Connection, keys: list[Key], account: bytes) -> None:
+    pair = accrual_state.Pair(programme="skyways", bank="alpha")
+    new = [
+        accrual.NewAccrual(
+            bucket=key[0],
+            id=key[1],
+            account=account,
+            purchase_id=key[1],
+            rule="",
+            partner="",
+            unit="SKY",
+            miles=5,
+            postings=(key[1] + bytes(2),),
+            booked_at=NOW,
+            business_date=NOW.date(),
+            state="waiting",
+        )
+        for key in keys
+    ]
+    accrual.keep_accruals(connection, pair, new, 1, NOW)
+    accrual.keep_attempts(connection, pair, 1, [(key, 1, "SK1") for key in keys], NOW)
+    accrual_state.load_standing(connection, pair, keys)
+    answers = [(key, 1, False, "NO", "", "suspended") for key in keys]
+    accrual_state.keep_answers(connection, answers, account, NOW)
+    accrual_state.set_state(connection, keys[0], state="suspended", member="SK2", asked_by=None, now=NOW)
+    accrual_state.load_accrual(connection, keys[0])
 
 
 def _writes(messages: list[Key], account: bytes, *, first_time: bool) -> BatchWrites:

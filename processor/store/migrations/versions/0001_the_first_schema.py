@@ -40,6 +40,131 @@ def upgrade() -> None:
     )
     op.create_index("account_reference_by_account", "account_reference", ["account"], unique=False)
     op.create_table(
+        "accrual",
+        sa.Column("bucket", sa.SmallInteger(), nullable=False),
+        sa.Column("id", sa.LargeBinary(), nullable=False),
+        sa.Column("account", sa.LargeBinary(), nullable=False),
+        sa.Column("bank", sa.Text(), nullable=False),
+        sa.Column("programme", sa.Text(), nullable=False),
+        sa.Column("purchase_id", sa.LargeBinary(), nullable=False),
+        sa.Column("rule", sa.Text(), nullable=False),
+        sa.Column("partner", sa.Text(), nullable=False),
+        sa.Column("unit", sa.Text(), nullable=False),
+        sa.Column("miles", sa.BigInteger(), nullable=False),
+        sa.Column("postings", sa.Integer(), nullable=False),
+        sa.Column("booked_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("business_date", sa.Date(), nullable=False),
+        sa.Column("collection", sa.Integer(), nullable=False),
+        sa.Column("collected_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("bucket", "id"),
+        postgresql_partition_by="RANGE (id)",
+    )
+    op.create_table(
+        "accrual_answer",
+        sa.Column("bucket", sa.SmallInteger(), nullable=False),
+        sa.Column("accrual_id", sa.LargeBinary(), nullable=False),
+        sa.Column("attempt", sa.SmallInteger(), nullable=False),
+        sa.Column("accepted", sa.Boolean(), nullable=False),
+        sa.Column("code", sa.Text(), nullable=False),
+        sa.Column("text", sa.Text(), nullable=False),
+        sa.Column("response", sa.LargeBinary(), nullable=False),
+        sa.Column("answered_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("bucket", "accrual_id", "attempt"),
+        postgresql_partition_by="RANGE (accrual_id)",
+    )
+    op.create_table(
+        "accrual_attempt",
+        sa.Column("bucket", sa.SmallInteger(), nullable=False),
+        sa.Column("accrual_id", sa.LargeBinary(), nullable=False),
+        sa.Column("attempt", sa.SmallInteger(), nullable=False),
+        sa.Column("bank", sa.Text(), nullable=False),
+        sa.Column("programme", sa.Text(), nullable=False),
+        sa.Column("dispatch", sa.Integer(), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("member", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("bucket", "accrual_id", "attempt"),
+        postgresql_partition_by="RANGE (accrual_id)",
+    )
+    op.create_index(
+        "accrual_attempt_by_dispatch", "accrual_attempt", ["programme", "bank", "dispatch", "number"], unique=False
+    )
+    op.create_table(
+        "accrual_desk",
+        sa.Column("programme", sa.Text(), nullable=False),
+        sa.Column("bank", sa.Text(), nullable=False),
+        sa.Column("collection", sa.Integer(), nullable=False),
+        sa.Column("dispatch", sa.Integer(), nullable=False),
+        sa.Column("collected_to", sa.Date(), nullable=False),
+        sa.PrimaryKeyConstraint("programme", "bank"),
+    )
+    op.create_table(
+        "accrual_dispatch",
+        sa.Column("programme", sa.Text(), nullable=False),
+        sa.Column("bank", sa.Text(), nullable=False),
+        sa.Column("sequence", sa.Integer(), nullable=False),
+        sa.Column("by", sa.Text(), nullable=False),
+        sa.Column("request", sa.LargeBinary(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("layout", sa.Text(), nullable=False),
+        sa.Column("unit", sa.Text(), nullable=False),
+        sa.Column("decimals", sa.SmallInteger(), nullable=False),
+        sa.Column("size_bytes", sa.BigInteger(), nullable=False),
+        sa.Column("sha256", sa.LargeBinary(), nullable=False),
+        sa.Column("record_count", sa.Integer(), nullable=False),
+        sa.Column("accrued", sa.BigInteger(), nullable=False),
+        sa.Column("taken_back", sa.BigInteger(), nullable=False),
+        sa.Column("made_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("programme", "bank", "sequence"),
+    )
+    op.create_table(
+        "accrual_posting",
+        sa.Column("bucket", sa.SmallInteger(), nullable=False),
+        sa.Column("posting_id", sa.LargeBinary(), nullable=False),
+        sa.Column("accrual_id", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("bucket", "posting_id"),
+        postgresql_partition_by="RANGE (posting_id)",
+    )
+    op.create_table(
+        "accrual_response",
+        sa.Column("programme", sa.Text(), nullable=False),
+        sa.Column("bank", sa.Text(), nullable=False),
+        sa.Column("id", sa.LargeBinary(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("accepted", sa.Integer(), nullable=False),
+        sa.Column("rejected", sa.Integer(), nullable=False),
+        sa.Column("repeated", sa.Integer(), nullable=False),
+        sa.Column("exceptions", postgresql.JSON(astext_type=sa.Text()), nullable=False),
+        sa.Column("received_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("programme", "bank", "id"),
+    )
+    op.create_table(
+        "accrual_state",
+        sa.Column("bucket", sa.SmallInteger(), nullable=False),
+        sa.Column("accrual_id", sa.LargeBinary(), nullable=False),
+        sa.Column("account", sa.LargeBinary(), nullable=False),
+        sa.Column("bank", sa.Text(), nullable=False),
+        sa.Column("programme", sa.Text(), nullable=False),
+        sa.Column("purchase_id", sa.LargeBinary(), nullable=False),
+        sa.Column("rule", sa.Text(), nullable=False),
+        sa.Column("miles", sa.BigInteger(), nullable=False),
+        sa.Column("collection", sa.Integer(), nullable=False),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("attempt", sa.SmallInteger(), nullable=False),
+        sa.Column("member", sa.Text(), nullable=True),
+        sa.Column("asked_by", sa.Text(), nullable=True),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("bucket", "accrual_id"),
+        postgresql_partition_by="RANGE (accrual_id)",
+    )
+    op.create_index("accrual_state_by_purchase", "accrual_state", ["bucket", "account", "purchase_id"], unique=False)
+    op.create_index(
+        "accrual_state_open",
+        "accrual_state",
+        ["programme", "bank", "state"],
+        unique=False,
+        postgresql_where=sa.text("state IN ('waiting', 'sent', 'suspended')"),
+    )
+    op.create_table(
         "audit",
         sa.Column("id", sa.LargeBinary(), nullable=False),
         sa.Column("actor", sa.Text(), nullable=False),
@@ -289,6 +414,15 @@ def upgrade() -> None:
         sa.Column("business_date", sa.Date(), nullable=False),
         sa.PrimaryKeyConstraint("bucket", "id"),
         postgresql_partition_by="RANGE (id)",
+    )
+    op.create_index(
+        "posting_to_accrue",
+        "posting",
+        ["bank", "programme", "business_date"],
+        unique=False,
+        postgresql_where=sa.text(
+            "(debit = 'member/provisional' OR credit = 'member/provisional') AND template IN (3, 4, 9, 10)"
+        ),
     )
     op.create_index("posting_by_account", "posting", ["bucket", "account", "id"], unique=False)
     op.create_index(
