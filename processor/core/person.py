@@ -6,10 +6,11 @@ happened before; dates are compared with the anchor's local date.
 """
 
 from calendar import monthrange
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 Window = tuple[int, int]
@@ -158,7 +159,10 @@ class Person:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """What a programme's rules ask of members, and its tiers, the lowest first."""
+    """What a programme's rules ask of members, and its tiers, the lowest first.
+
+    ``below`` is each tier with those below it, ``unknown`` a member of whom nothing is known.
+    """
 
     tiers: tuple[str, ...]
     segments: frozenset[str]
@@ -167,6 +171,15 @@ class Asked:
     windows: frozenset[Window]
     by_tier: bool
     by_age: bool
+    below: Mapping[str, frozenset[str]] = field(init=False, repr=False, compare=False)
+    unknown: Member = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        below = {tier: frozenset(self.tiers[:place]) for place, tier in enumerate(self.tiers, start=1)}
+        object.__setattr__(self, "below", below)
+        lowest = self.tiers[0] if self.tiers else ""
+        unknown = Member(tier=lowest if self.by_tier else "", reached=below.get(lowest, frozenset()))
+        object.__setattr__(self, "unknown", unknown)
 
     def kinds(self) -> frozenset[FactKind]:
         """Return the kinds of facts of which a member has one in force at a time, as far as rules ask for them."""
@@ -194,47 +207,59 @@ def asked_by(persons: Iterable[Person | None], tiers: tuple[str, ...]) -> Asked 
     )
 
 
-def member_at(asked: Asked, facts: Iterable[Fact], *, at: int, on: date) -> Member:
+def member_at(asked: Asked, facts: Sequence[Fact], *, at: int, on: date) -> Member:
     """Return what a purchase's rules may know of its member: the facts in force at an instant, seen on a local date.
 
     Of several facts about one thing that are in force the one that began last counts, and of those the one recorded
     last; where it ends before another, the other counts again.
     A member without a tier, or with one that the revision does not declare, has the lowest.
     """
-    named, alone = _in_force(facts, at)
-    tier = alone.get(FactKind.TIER, "")
-    if tier not in asked.tiers:
+    if not facts:
+        return asked.unknown
+    alone: dict[str, str] = {}
+    named: dict[str, set[str]] = {}
+    for fact in _in_force(facts, at):
+        if fact.kind in NAMING:
+            named.setdefault(fact.kind, set()).add(fact.value)
+        else:
+            alone[fact.kind] = fact.value
+    tier, birthday, since = (alone.get(kind, "") for kind in (FactKind.TIER, FactKind.BIRTHDAY, FactKind.MEMBER_SINCE))
+    if tier not in asked.below:
         tier = asked.tiers[0] if asked.tiers else ""
-    since, birthday = alone.get(FactKind.MEMBER_SINCE), alone.get(FactKind.BIRTHDAY)
     return Member(
         tier=tier if asked.by_tier else "",
         reached=reached(asked, tier),
-        segments=named[FactKind.SEGMENT] & asked.segments,
-        opted_in=named[FactKind.OPTED_IN] & asked.opted_in,
-        listed=named[FactKind.LISTED] & asked.listed,
+        segments=asked.segments.intersection(named.get(FactKind.SEGMENT, ())),
+        opted_in=asked.opted_in.intersection(named.get(FactKind.OPTED_IN, ())),
+        listed=asked.listed.intersection(named.get(FactKind.LISTED, ())),
         member_since=date.fromisoformat(since) if since and asked.by_age else None,
-        windows=frozenset(window for window in asked.windows if birthday and in_window(window, birthday, on)),
+        windows=_windows(asked.windows, birthday, on) if birthday else frozenset(),
     )
 
 
 def reached(asked: Asked, tier: str) -> frozenset[str]:
     """Return a tier and all below it."""
-    return frozenset(asked.tiers[: asked.tiers.index(tier) + 1]) if tier in asked.tiers else frozenset()
+    return asked.below.get(tier, frozenset())
 
 
-def _in_force(facts: Iterable[Fact], at: int) -> tuple[dict[FactKind, frozenset[str]], dict[FactKind, str]]:
-    """Return the values in force, of the kinds with several and of those with one."""
-    ruling: dict[tuple[FactKind, str], Fact] = {}
+def _in_force(facts: Iterable[Fact], at: int) -> list[Fact]:
+    """Return the facts that count at an instant, one about each thing, those aside that end what was so."""
+    ruling: dict[tuple[str, str], Fact] = {}
     for fact in facts:
-        if fact.since > at or (fact.until is not None and fact.until <= at):
+        number, kind, value, since, until, _ = fact
+        if since > at or (until is not None and until <= at):
             continue
-        about = (fact.kind, fact.value if fact.kind in NAMING else "")
+        about = (kind, value if kind in NAMING else "")
         before = ruling.get(about)
-        if before is None or (before.since, before.number) < (fact.since, fact.number):
+        if before is None or (before.since, before.number) < (since, number):
             ruling[about] = fact
-    holding = [fact for fact in ruling.values() if fact.holds]
-    named = {kind: frozenset(fact.value for fact in holding if fact.kind is kind) for kind in NAMING}
-    return named, {fact.kind: fact.value for fact in holding if fact.kind not in NAMING}
+    return [fact for fact in ruling.values() if fact.holds]
+
+
+@lru_cache(maxsize=4096)
+def _windows(windows: frozenset[Window], birthday: str, on: date) -> frozenset[Window]:
+    """Return the windows about a birthday in which a day lies; few days and birthdays are asked for by many."""
+    return frozenset(window for window in windows if in_window(window, birthday, on))
 
 
 def in_window(window: Window, birthday: str, on: date) -> bool:

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from processor.core.conditions import Circumstances
 from processor.core.person import Member
@@ -160,3 +162,49 @@ def test_a_line_about_a_member_counts_wherever_it_stands() -> None:
     assert isinstance(one, Simulation)
     assert isinstance(other, Simulation)
     assert [entry.awards for entry in one.transactions] == [entry.awards for entry in other.transactions]
+
+
+PURCHASE: Final[list[dict[str, Any]]] = [
+    {"id": "a", "type": "authorization", "amount": "80.00"},
+    {"id": "b", "type": "authorization", "amount": "20.00", "purchase": "a", "at": "2026-11-20T13:00:00+00:00"},
+    {"id": "c", "type": "clearing", "amount": "60.00", "purchase": "a", "at": "2026-11-22T12:00:00+00:00"},
+    {"id": "d", "type": "clearing", "amount": "40.00", "purchase": "a", "at": "2026-11-23T12:00:00+00:00"},
+    {"id": "e", "type": "refund", "amount": "30.00", "purchase": "a", "at": "2026-11-25T12:00:00+00:00"},
+]
+KNOWN: Final[list[dict[str, Any]]] = [
+    {"tier": "gold", "from": "2026-11-20T12:00:00+00:00"},
+    {"segments": ["students"], "opted_in": ["market-challenge"], "birthday": "11-21"},
+]
+OTHER_TIMES: Final[list[dict[str, Any]]] = [
+    {"tier": "platinum", "from": "2026-11-20T12:00:01+00:00"},
+    {"tier": "classic", "from": "2026-11-24T00:00:00+00:00"},
+    {"tier": "silver", "until": "2026-11-20T12:00:00+00:00"},
+    {"listed": ["win-back"], "from": "2026-11-21T00:00:00+00:00"},
+    {"segments": ["crew"], "until": "2026-11-01T00:00:00+00:00"},
+]
+
+
+def granted(messages: list[dict[str, Any]], known: list[dict[str, Any]]) -> tuple[Any, ...]:
+    """Return an account's balances after messages of one purchase, without caps, with what is known of its member."""
+    common = {"account": "ana", "product": "everyday", "partner": "market", "currency": "EUR"}
+    lines = [{"at": "2026-11-20T12:00:00+00:00", **common, **message} for message in messages]
+    members = [{"type": "member", "account": "ana", **fact} for fact in known]
+    text = "\n".join(json.dumps(line) for line in [*members, *lines])
+    simulated = simulate([UNCAPPED], text, source="t")
+    assert isinstance(simulated, Simulation), simulated
+    return simulated.balances
+
+
+UNCAPPED: Final = compiled(DOCUMENT[: DOCUMENT.index("caps:")])
+
+
+@given(order=st.permutations(PURCHASE), others=st.lists(st.sampled_from(OTHER_TIMES)), shuffled=st.randoms())
+def test_a_purchase_is_by_what_was_so_when_it_happened(
+    order: list[dict[str, Any]], others: list[dict[str, Any]], shuffled: Any
+) -> None:
+    """Neither the order in which messages come nor what is recorded for other times changes what a member holds."""
+    known = [*KNOWN, *others]
+    shuffled.shuffle(known)
+    (balance,) = granted(order, known)
+    base, tripled, shopper, challenge = 35, 70, 105, 70
+    assert (0, base + tripled + shopper + challenge) == (balance.pending, balance.available)
