@@ -19,7 +19,7 @@ from processor.core.person import NOBODY, Fact, Member, member_at
 from processor.core.plan import Plan, Steps
 from processor.core.programme import Partner, Programme
 from processor.core.purchase import Amounts, Folded
-from processor.core.ripening import by_timing
+from processor.core.ripening import follow
 from processor.core.till import entitle_at_till
 
 
@@ -93,7 +93,7 @@ def entitle_amounts(
         at_till, folded = entitle_at_till(programme, plan.at_till, folded, lost)
     unrated, given = _measured(plan, folded)
     if folded.course is not None:
-        given = by_timing(programme, folded, at.product, given, lambda ripe: _measured(plan, ripe)[1])
+        given = follow(programme, folded, at.product, given, lambda other: _measured(plan, other)[1])
     if plan.contested or plan.multipliers:
         given = contest(programme, plan, given, lost)
     given += at_till

@@ -7,17 +7,24 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import NamedTuple
 
+from processor.core.statement import LAST_DAY, statement_after
+
 CounterKey = tuple[str, str]
 """A counter's key: the cap's id and the period it counts, as ``period_of`` names it."""
 
 
 class CapPeriod(StrEnum):
-    """Over which purchases a cap adds up: one, those of one local calendar period (weeks of ISO 8601), or all."""
+    """Over which purchases a cap adds up.
+
+    One, those of one local calendar period (weeks of ISO 8601), those from one of the card's statements to the next, or
+    all.
+    """
 
     PURCHASE = "purchase"
     DAY = "day"
     WEEK = "week"
     MONTH = "month"
+    BILLING_PERIOD = "billing-period"
     YEAR = "year"
     LIFETIME = "lifetime"
 
@@ -27,6 +34,7 @@ class Cap:
     """How much the rules it names may grant one account in one period, in units of their benefit.
 
     Miles caps count miles; discount caps count minor units of ``currency``.
+    ``statement_day`` is that of all cards whose purchases it counts, where it adds up by billing period.
     """
 
     id: str
@@ -34,6 +42,7 @@ class Cap:
     period: CapPeriod
     limit: int
     currency: str | None
+    statement_day: int | None = None
 
 
 class Limit(NamedTuple):
@@ -53,7 +62,7 @@ def limits_of(caps: Iterable[Cap], day: date) -> tuple[Limit, ...]:
         [
             Limit(
                 cap.id,
-                None if cap.period is CapPeriod.PURCHASE else (cap.id, calendar_period(cap.period, day)),
+                None if cap.period is CapPeriod.PURCHASE else (cap.id, period_of(cap, day, b"")),
                 cap.limit,
             )
             for cap in caps
@@ -65,13 +74,15 @@ def period_of(cap: Cap, occurred_on: date, purchase_id: bytes) -> str:
     """Return the name of the period a purchase counts in, under one cap."""
     if cap.period is CapPeriod.PURCHASE:
         return purchase_id.hex()
-    return calendar_period(cap.period, occurred_on)
+    return calendar_period(cap.period, occurred_on, cap.statement_day or LAST_DAY)
 
 
 @lru_cache(maxsize=8192)
-def calendar_period(period: CapPeriod, day: date) -> str:
+def calendar_period(period: CapPeriod, day: date, statement_day: int = LAST_DAY) -> str:
     """Return the name of a period of the calendar; few days are asked for, each by many purchases."""
     match period:
+        case CapPeriod.BILLING_PERIOD:
+            return f"S{statement_after(day, statement_day).isoformat()}"
         case CapPeriod.DAY:
             return day.isoformat()
         case CapPeriod.WEEK:

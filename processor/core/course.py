@@ -39,6 +39,11 @@ class Course(NamedTuple):
     due_through: date | None = None
     released: frozenset[tuple[bytes, str]] = frozenset()
 
+    def cleared_minor(self, currency: str, *, billing: bool) -> int:
+        """Return what cleared in one currency before refunds and disputes, in minor units, as paid or as billed."""
+        money = [part.billing if billing else part.amount for part in self.cleared]
+        return sum(entry.amount_minor for entry in money if entry.currency == currency)
+
     def is_due(self, part: Cleared, timing: Timing, rule: str, statement_day: int) -> bool:
         """Tell whether what cleared in one message is posted under a rule."""
         due_on = timing.due_on(part.on, statement_day)

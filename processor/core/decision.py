@@ -149,7 +149,7 @@ def decide(purchase: Purchase, event: Event, terms: AccountTerms, *, quote: bool
         if quote and is_decided(purchase.events, event):
             quote, folded = False, _folded(purchase, events)
         folded = folded._replace(lowered=lowered_of(events, as_if_approved=quote))
-    if programme.timings:
+    if programme.is_followed:
         folded = folded._replace(course=course_of(events))
     entitled = entitle(programme, folded, terms.facts)
     if quote:
@@ -169,7 +169,7 @@ def decide_again(purchase: Purchase, terms: AccountTerms) -> Decision | None:
         return None
     if programme.at_till:
         folded = folded._replace(lowered=lowered_of(purchase.events))
-    if programme.timings:
+    if programme.is_followed:
         folded = folded._replace(course=course_of(purchase.events))
     entitled = entitle(programme, folded, terms.facts)
     return _book(purchase, purchase.events, moment, programme, entitled, folded, terms)

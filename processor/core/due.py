@@ -8,6 +8,7 @@ from collections.abc import Collection
 from datetime import date
 from typing import NamedTuple
 
+from processor.core.clawback import gross_of
 from processor.core.course import Course, course_of
 from processor.core.decision import Purchase
 from processor.core.grant import Grant
@@ -20,7 +21,7 @@ from processor.core.statement import LAST_DAY
 def folded_under(programme: Programme, purchase: Purchase) -> Folded:
     """Fold a purchase as the decisions under a revision do."""
     folded = fold(purchase.events, refunded=purchase.refunded, placed=purchase.placed)
-    return folded._replace(course=course_of(purchase.events)) if programme.timings else folded
+    return folded._replace(course=course_of(purchase.events)) if programme.is_followed else folded
 
 
 class Due(NamedTuple):
@@ -36,22 +37,23 @@ def day_to_post(programme: Programme, purchase: Purchase, as_of: date) -> Due | 
     It does not depend on when it is asked, save for how far, so that runs on different days find the same event.
     None where nothing is due, so that an event would change nothing.
     """
-    folded = folded_under(programme, purchase)
-    if folded.course is None or folded.anchor is None:
+    folded = gross_of(folded_under(programme, purchase))
+    course, anchor = folded.course, folded.anchor
+    if course is None or anchor is None:
         return None
-    through = folded.course.due_through or date.min
+    through = course.due_through or date.min
     pending = {grant.rule for grant in purchase.grants if grant.pending}
     timings = {rule.timing for rule in programme.rules_behind(pending) if rule.timing is not None}
-    product = folded.anchor.product
     ripe = {
-        day: [ripe_by(programme, folded, timing, product, day) for timing in timings]
-        for day in due_days(programme, folded, product)
+        day: [ripe_by(programme, folded, timing, anchor.product, day) for timing in timings]
+        for day in due_days(programme, folded, anchor.product)
         if through < day <= as_of
     }
-    if not ripe or ripe[max(ripe)] == [ripe_by(programme, folded, timing, product, through) for timing in timings]:
+    before = [ripe_by(programme, folded, timing, anchor.product, through) for timing in timings]
+    if not ripe or ripe[max(ripe)] == before:
         return None
     day = min(day for day, amounts in ripe.items() if amounts == ripe[max(ripe)])
-    return Due(day, folded.course.cleared[0].message_id)
+    return Due(day, course.cleared[0].message_id)
 
 
 def waiting_for_release(programme: Programme, purchase: Purchase, rules: Collection[str]) -> tuple[bytes, ...]:

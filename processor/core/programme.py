@@ -21,7 +21,7 @@ from processor.core.money import Rounding
 from processor.core.person import LATE, Asked, asked_by
 from processor.core.plan import Plan, plan_of
 from processor.core.reward import SoftReward
-from processor.core.rule import Best, Ratio, Rule, Stacking
+from processor.core.rule import Best, Clawback, Ratio, Rule, Stacking
 from processor.core.timing import Timing
 
 MOST_KINDS: Final = 16_384
@@ -159,6 +159,8 @@ class Programme:
     against purchases at its brand, None where it is a negative award of its own.
     ``clearing_days`` is how soon a purchase is expected to clear, for the day on which its miles are expected.
     ``timings`` are those of its rules; where there are none, everything is posted as soon as it clears.
+    ``is_followed`` says that decisions need to know how a purchase came along since it cleared, because a rule posts
+    later, and ``in_proportion`` that a rule takes back in proportion.
     ``rules`` are in their own order; ``caps_of_rule``, ``budgets_of_rule`` and ``plan`` are their indexes.
     ``rewards`` are the soft rewards that a holder can have.
     ``at_till`` names the rules whose discount the retailer's terminal takes off.
@@ -202,6 +204,8 @@ class Programme:
     at_till: frozenset[str] = field(init=False, repr=False, compare=False)
     timings: frozenset[Timing] = field(init=False)
     budgets_of_rule: Mapping[str, tuple[Budget, ...]] = field(init=False)
+    in_proportion: bool = field(init=False)
+    is_followed: bool = field(init=False)
     _by_id: Mapping[str, Rule] = field(init=False, repr=False, compare=False)
     _kinds: Kinds = field(init=False, repr=False, compare=False)
     _by_kind: dict[tuple[object, ...], Plan] = field(init=False, repr=False, compare=False)
@@ -218,6 +222,8 @@ class Programme:
         object.__setattr__(self, "at_till", frozenset(rule.id for rule in rules if rule.at_till))
         object.__setattr__(self, "timings", frozenset(rule.timing for rule in rules if rule.timing is not None))
         object.__setattr__(self, "budgets_of_rule", budgets)
+        object.__setattr__(self, "in_proportion", any(rule.clawback is Clawback.PROPORTIONAL for rule in rules))
+        object.__setattr__(self, "is_followed", bool(self.timings) or self.in_proportion)
         object.__setattr__(self, "_by_id", {rule.id: rule for rule in rules})
         object.__setattr__(self, "_kinds", Kinds(rule.when for rule in rules))
         object.__setattr__(self, "_by_kind", {})

@@ -42,7 +42,7 @@ from processor.core.programme_budgets import check_budgets, compile_budget
 from processor.core.programme_checks import check_programme, decimal, ids, instant
 from processor.core.programme_conditions import WEEKDAYS, compile_conditions
 from processor.core.programme_reward import compile_reward, compile_validity
-from processor.core.programme_timing import statement_day, timing_of
+from processor.core.programme_timing import clawback_of, statement_day, statement_day_of_cap, timing_of
 from processor.core.rule import AmountBase, Benefit, Best, Funder, Multiplication, Ratio, Rule, Stacking
 
 DEFAULT_PRICE_ROUNDING: Final = Rounding.HALF_EVEN
@@ -126,7 +126,11 @@ def _programme(value: Mapping[str, Any], listed: MerchantList, revision: int) ->
         excluded_processing_codes=excluded.processing_codes,
         rules=(
             *(
-                replace(_earning(entry, value["miles"]["unit"], scale), timing=timing_of(value, entry))
+                replace(
+                    _earning(entry, value["miles"]["unit"], scale),
+                    timing=timing_of(value, entry),
+                    clawback=clawback_of(value, entry),
+                )
                 for entry in value["earning"]
             ),
             *(_discount(entry) for entry in value.get("discounts", ())),
@@ -134,7 +138,7 @@ def _programme(value: Mapping[str, Any], listed: MerchantList, revision: int) ->
             *(_fee(entry) for entry in value.get("fees", ())),
         ),
         rewards={entry["id"]: compile_reward(entry) for entry in value.get("entitlements", ())},
-        caps=tuple(_cap(entry, scale) for entry in value.get("caps", ())),
+        caps=tuple(_cap(entry, scale, statement_day_of_cap(value, entry["rules"])) for entry in value.get("caps", ())),
         budgets=tuple(compile_budget(entry, scale) for entry in value.get("budgets", ())),
         groups={entry["id"]: Best(entry["best"]) for entry in value.get("exclusive", ())},
         stacking=Stacking(value.get("stacking", Stacking.BEST)),
@@ -265,8 +269,9 @@ def _rule(
     )
 
 
-def _cap(entry: Mapping[str, Any], scale: int) -> Cap:
+def _cap(entry: Mapping[str, Any], scale: int, statement_day: int | None) -> Cap:
     """Return a cap; its limit was checked to be a whole number of the smallest unit."""
+    period = CapPeriod(entry["period"])
     currency = entry.get("currency")
     if currency is not None:
         limit = decimal(entry["amount"]) * 10 ** exponent(currency)
@@ -275,7 +280,8 @@ def _cap(entry: Mapping[str, Any], scale: int) -> Cap:
     return Cap(
         id=entry["id"],
         rules=frozenset(entry["rules"]),
-        period=CapPeriod(entry["period"]),
+        period=period,
         limit=int(limit),
         currency=currency,
+        statement_day=statement_day if period is CapPeriod.BILLING_PERIOD else None,
     )

@@ -9,12 +9,13 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import date, timedelta
 from typing import Protocol
 
+from processor.core.clawback import gross_of, in_proportion
 from processor.core.contest import Entitlement
 from processor.core.course import Course
 from processor.core.grant import Grant
 from processor.core.programme import Programme
 from processor.core.purchase import Amounts, Folded
-from processor.core.rule import Rule
+from processor.core.rule import Clawback, Rule
 from processor.core.statement import LAST_DAY
 from processor.core.timing import Timing
 
@@ -37,29 +38,46 @@ def statement_day_of(programme: Programme, product: str) -> int:
     return (found and found.statement_day) or LAST_DAY
 
 
-def by_timing(
+def follow(
     programme: Programme,
     folded: Folded,
     product: str,
     given: Sequence[Entitlement],
     measure: Callable[[Folded], Sequence[Entitlement]],
 ) -> list[Entitlement]:
-    """Return what rules give, of which only that is cleared which is due under each rule's own timing.
+    """Return what rules give as the purchase has come along: less what refunds take in proportion, and what is not due.
 
     ``measure`` returns what all of them give for other amounts than the purchase's own.
     """
-    ripe: dict[tuple[Timing, str], dict[tuple[str, str], int]] = {}
+    if not programme.in_proportion:
+        return _by_timing(programme, folded, product, given, measure)
+    left = in_proportion(folded, given, measure)
+    return _by_timing(programme, folded, product, left, measure) if programme.timings else left
+
+
+def _by_timing(
+    programme: Programme,
+    folded: Folded,
+    product: str,
+    given: Sequence[Entitlement],
+    measure: Callable[[Folded], Sequence[Entitlement]],
+) -> list[Entitlement]:
+    """Return what rules give, of which only that is cleared which is due under each rule's own timing."""
+    day = statement_day_of(programme, product)
+    ripe: dict[tuple[Timing, str, Clawback], dict[tuple[str, str], int]] = {}
     timed: list[Entitlement] = []
     for entry in given:
         rule, timing = entry.rule, entry.rule.timing
         if timing is None:
             timed.append(entry)
             continue
-        key = timing, rule.id if timing.is_on_release else ""
+        key = timing, rule.id if timing.is_on_release else "", rule.clawback
         if key not in ripe:
-            measured = measure(_ripe_folded(folded, timing, rule.id, statement_day_of(programme, product)))
+            whole = folded if rule.clawback is Clawback.EXACT else gross_of(folded)
+            measured = measure(_ripe_folded(whole, timing, rule.id, day))
             ripe[key] = {(other.rule.id, other.unit): other.cleared for other in measured}
-        timed.append(entry._replace(cleared=ripe[key][rule.id, entry.unit]))
+        due = ripe[key][rule.id, entry.unit]
+        timed.append(entry._replace(cleared=due if rule.clawback is Clawback.EXACT else min(due, entry.cleared)))
     return timed
 
 

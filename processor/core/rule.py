@@ -77,6 +77,13 @@ class Multiplication:
     by: Ratio
 
 
+class Clawback(StrEnum):
+    """What a refund takes back: what the rest of the purchase no longer gives, or its part of what the whole gave."""
+
+    EXACT = "exact"
+    PROPORTIONAL = "proportional"
+
+
 class Stage(IntEnum):
     """In which order rules give: what an amount earns, what multiplies that, and what is added whatever the amount."""
 
@@ -99,6 +106,7 @@ class Rule:
     ``timing`` says when what has cleared is posted, None where at once; a multiplier gives its additions with what it
     multiplies.
     ``entitlement`` names the soft reward that the rule gives, whose ``validity`` counts from the purchase.
+    ``clawback`` says what a refund takes back; a multiplier follows what it multiplies.
     ``order`` is the rule's place among all: miles first, then by stage, priority and identifier, never by its place in
     the document.
     """
@@ -118,6 +126,7 @@ class Rule:
     timing: Timing | None = None
     entitlement: str = ""
     validity: Validity = FOR_EVER
+    clawback: Clawback = Clawback.EXACT
     stage: Stage = field(init=False, repr=False, compare=False)
     order: tuple[int, Stage, int, str] = field(init=False, repr=False, compare=False)
 

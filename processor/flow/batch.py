@@ -20,6 +20,7 @@ from processor.core.card import CardReference
 from processor.core.decision import Purchase
 from processor.core.message import MessageKind
 from processor.core.outcome import Outcome, Reason
+from processor.core.statement import LAST_DAY
 from processor.flow.address_book import AddressBook
 from processor.flow.batch_work import BatchWork
 from processor.flow.booking import Booking
@@ -323,10 +324,10 @@ def periods_of(
 
     Few names matter: the database looks for each of them in each account's counters.
     """
-    kinds: set[CapPeriod] = set()
+    kinds: set[tuple[CapPeriod, int]] = set()
     for revision in (revision for revisions in snapshot.programmes.values() for revision in revisions):
-        kinds |= {cap.period for cap in revision.caps}
-        kinds |= {budget.period for budget in revision.budgets if budget.holders is not None}
+        kinds |= {(cap.period, cap.statement_day or LAST_DAY) for cap in revision.caps}
+        kinds |= {(budget.period, LAST_DAY) for budget in revision.budgets if budget.holders is not None}
     days: set[date] = set()
     ids = {purchase_id for _, purchase_id in purchases}
     for entry, _ in routed:
@@ -338,11 +339,11 @@ def periods_of(
         if purchase.occurred_on is not None:
             days.add(purchase.occurred_on)
     names: set[str] = set()
-    for kind in kinds:
+    for kind, statement_day in kinds:
         if kind is CapPeriod.PURCHASE:
             names.update(purchase_id.hex() for purchase_id in ids)
         else:
-            names.update(calendar_period(kind, day) for day in days)
+            names.update(calendar_period(kind, day, statement_day) for day in days)
     return names
 
 

@@ -78,6 +78,7 @@ _PERIODS: Final = {
     CapPeriod.DAY: "a day",
     CapPeriod.WEEK: "a week",
     CapPeriod.MONTH: "a month",
+    CapPeriod.BILLING_PERIOD: "a billing period",
     CapPeriod.YEAR: "a year",
     CapPeriod.LIFETIME: "in all",
 }
@@ -130,7 +131,7 @@ def sentences_of(
     for entry in recomputed.considered:
         yield from _weighed(programme, entry, recomputed)
     yield from _changes(programme, detail)
-    yield from timing_sentences(programme, detail)
+    yield from timing_sentences(programme, detail, recomputed.folded)
     for rule in recomputed.entitled.unrated:
         currencies = " or ".join(_currencies(recomputed.folded, programme.rule(rule)))
         yield f"Rule {rule} applies but gives nothing: it has no rate for {currencies}."

@@ -1,14 +1,17 @@
 """An explanation's sentences about when miles are posted: what is due of what has cleared, and when the rest is."""
 
 from collections.abc import Iterator, Mapping
+from fractions import Fraction
 from typing import Any
 
+from processor.core.clawback import given_back
 from processor.core.programme import Programme
-from processor.core.rule import Rule
+from processor.core.purchase import Folded
+from processor.core.rule import Clawback, Rule
 from processor.core.timing import Moment, Timing
 
 
-def timing_sentences(programme: Programme, detail: Mapping[str, Any]) -> Iterator[str]:
+def timing_sentences(programme: Programme, detail: Mapping[str, Any], folded: Folded) -> Iterator[str]:
     """Yield when the rules that were weighed post what has cleared; nothing where all of it is posted at once."""
     course = detail["inputs"].get("course")
     if course is None:
@@ -17,6 +20,10 @@ def timing_sentences(programme: Programme, detail: Mapping[str, Any]) -> Iterato
     if through is not None:
         yield f"What is due up to {through} is posted."
     rules = {rule.id: rule for rule in programme.rules}
+    for rule_id, *_ in detail.get("considered", ()):
+        if rule_id in rules and rules[rule_id].clawback is Clawback.PROPORTIONAL:
+            back = _part(given_back(folded, rules[rule_id].base).of_whole)
+            yield f"Rule {rule_id} takes back in proportion: {back} of what was bought was given back."
     expected = detail.get("expected", {})
     for rule_id, _, _, granted, available, *_ in detail.get("considered", ()):
         rule = rules.get(rule_id)
@@ -30,6 +37,10 @@ def _pending(rule: Rule, expected: str | None) -> Iterator[str]:
         yield f"Rule {rule.id} posts {_moment(rule.timing)}."
     if expected is not None:
         yield f"What rule {rule.id} has pending is expected to be posted on {expected}."
+
+
+def _part(part: Fraction) -> str:
+    return "nothing" if not part else "all" if part == 1 else f"{part.numerator}/{part.denominator}"
 
 
 def _moment(timing: Timing) -> str:

@@ -45,6 +45,7 @@ def base(entitled: int, granted: int, available: int = 0) -> Grant:
         (CapPeriod.PURCHASE, PURCHASE.hex()),
         (CapPeriod.DAY, "2026-11-30"),
         (CapPeriod.MONTH, "2026-11"),
+        (CapPeriod.BILLING_PERIOD, "S2026-12-31"),
         (CapPeriod.YEAR, "2026"),
     ],
 )

@@ -205,3 +205,20 @@ def test_a_release_of_what_is_not_there_is_refused(returns: Pipeline) -> None:
     assert EventRefusal.ACCOUNT_NOT_FOUND is missing.refusal
     assert 0 == count(returns.database, "audit", "action = 'release-awards'")
     assert NOW == returns.now
+
+
+def test_an_explanation_says_what_part_was_given_back(returns: Pipeline) -> None:
+    """A bonus that is taken back in proportion is explained by the part of the purchase that came back."""
+    silk = {**STORES, "pan": "4000010000000001", "amount": "24000"}
+    bought(returns, at=silk)
+    refund = {
+        **silk,
+        "local_date_time": "261121113000",
+        "processing_code": "200000",
+        "amount": "8000",
+        "acquirer_reference": f"7123456{1:016d}",
+    }
+    said = explained(returns, bought(returns, at=refund))
+    assert "Rule large-basket takes back in proportion: 1/3 of what was bought was given back." in said
+    assert (160, 200) == totals(returns.database)
+    assert_books_agree(returns)

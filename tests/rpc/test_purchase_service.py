@@ -15,7 +15,7 @@ from processor.v1.purchase_pb2_grpc import PurchaseServiceStub, add_PurchaseServ
 from tests.conftest import Database
 from tests.flow.audit import assert_books_agree, rows, totals
 from tests.flow.clearing_records import clear, presentment
-from tests.flow.conftest import BUCKETS, NOW, Pipeline, apply_skyways, iso87, make_pipeline
+from tests.flow.conftest import BUCKETS, NOW, SKYWAYS, Pipeline, apply_skyways, iso87, make_pipeline
 from tests.rpc.serving import failure_of, serving
 
 GOLD = "4000000000000002"
@@ -213,3 +213,64 @@ def test_a_card_number_as_a_reason_is_refused(pipeline: Pipeline, stub: Purchase
     failure = failure_of(stub.BreakLink, request)
     assert (INVALID, "INVALID_FIELD") == (failure.code, failure.reason)
     assert GOLD not in failure.text
+
+
+RETURNS = SKYWAYS.parent / "programmes" / "returns"
+
+
+@pytest.fixture
+def returns(database: Database) -> Pipeline:
+    """Give a pipeline with a programme in force whose miles wait."""
+    apply_skyways(database, folder=RETURNS)
+    return make_pipeline(database)
+
+
+def bought(pipeline: Pipeline, acceptor: str) -> str:
+    """Clear a purchase of 100.00 EUR and return its name."""
+    (verdict,) = clear(pipeline, presentment(acquirer="412345", acceptor=acceptor), bank="delta")
+    account, _, decision = verdict.explanation.partition("/decisions/")
+    return f"{account}/purchases/{decision.partition('-')[0]}"
+
+
+def serve(pipeline: Pipeline) -> Any:
+    """Serve a pipeline's purchases."""
+    service = PurchaseService(
+        engine=pipeline.database.service, clock=pipeline.clock, bucket_count=BUCKETS, decider=pipeline.decider
+    )
+    return serving(lambda server: add_PurchaseServiceServicer_to_server(service, server))
+
+
+def test_what_is_due_is_posted_call_by_call(returns: Pipeline) -> None:
+    """A purchase says when its miles are expected; on that day a sweep posts them, and a moment ahead is refused."""
+    name = bought(returns, "PARADE01")
+    with serve(returns) as channel:
+        live = PurchaseServiceStub(channel)
+        (grant,) = live.GetPurchase(pb.GetPurchaseRequest(name=name)).grants
+        assert ("2026-12-04", 100, 0) == (grant.expected_date, grant.pending, grant.available)
+        ahead = pb.PostDueRequest(as_of_time=moment(NOW + timedelta(days=30)))
+        assert "INVALID_FIELD" == failure_of(live.PostDue, ahead).reason
+        returns.now = NOW + timedelta(days=14)
+        answers = sweep(live.PostDue, pb.PostDueRequest())
+        assert (1, 1, 0) == tuple(
+            sum(getattr(answer, field) for answer in answers) for field in ("examined", "posted", "left")
+        )
+        (grant,) = live.GetPurchase(pb.GetPurchaseRequest(name=name)).grants
+        assert ("", 0, 100) == (grant.expected_date, grant.pending, grant.available)
+    assert_books_agree(returns)
+
+
+def test_a_release_is_recorded_once(returns: Pipeline) -> None:
+    """A release posts what waits, once under its request id; another finds nothing, and 21 rules are too many."""
+    name = bought(returns, "JOURNAL")
+    request = pb.ReleaseAwardsRequest(purchase=name, request_id=str(UUID(int=1)), rules=["subscriber"], **SAID)
+    with serve(returns) as channel:
+        live = PurchaseServiceStub(channel)
+        assert ("EARNED", False) == ((done := live.ReleaseAwards(request)).reason, done.duplicate)
+        assert ("EARNED", True) == ((done := live.ReleaseAwards(request)).reason, done.duplicate)
+        again = pb.ReleaseAwardsRequest(purchase=name, request_id=str(UUID(int=2)), **SAID)
+        assert "NOTHING_TO_RELEASE" == failure_of(live.ReleaseAwards, again).reason
+        many = pb.ReleaseAwardsRequest(
+            purchase=name, request_id=str(UUID(int=3)), rules=[f"r{number}" for number in range(21)], **SAID
+        )
+        assert "INVALID_FIELD" == failure_of(live.ReleaseAwards, many).reason
+    assert (0, 500) == totals(returns.database)
