@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 from processor.core.conditions import Circumstances
 from processor.core.contest import Entitlement, Lost, contest
 from processor.core.event import Event
+from processor.core.expressed import unexpressed
 from processor.core.lifecycle import PurchaseState
 from processor.core.merchant_match import match_merchant
 from processor.core.money import divide
@@ -88,6 +89,8 @@ def entitle_amounts(
     ``lost`` receives the rules that would give something, had another one not won: only an explanation asks for them.
     """
     plan = programme.plan(at)
+    if plan.expressed:
+        plan = plan.without(unexpressed(plan.expressed, folded, at))
     at_till: list[Entitlement] = []
     if plan.at_till is not None:
         at_till, folded = entitle_at_till(programme, plan.at_till, folded, lost)

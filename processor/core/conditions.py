@@ -11,6 +11,7 @@ from datetime import date
 from enum import StrEnum
 from typing import NamedTuple
 
+from processor.core.expression import Expression
 from processor.core.person import NOBODY, Member, Person, PersonUnmet
 
 
@@ -38,6 +39,8 @@ class Unmet(StrEnum):
     WEEKDAYS = "weekdays"
     HOURS = "hours"
     AMOUNT = "amount"
+    EXPRESSION = "expression"
+    EXPRESSION_FAILS = "expression fails"
 
 
 class Circumstances(NamedTuple):
@@ -83,6 +86,7 @@ class Conditions:
     ``hours`` are the first minute (HHMM) and the first one behind; the latter is smaller where midnight lies between.
     ``amounts`` is by currency; an amount in a currency that it does not name does not count.
     ``person`` is who the rule is for, None where it is for everybody.
+    ``expression`` is asked last, of each purchase that meets all else; None where there is none.
     """
 
     partners: frozenset[str] = frozenset()
@@ -97,9 +101,13 @@ class Conditions:
     hours: tuple[str, str] | None = None
     amounts: Mapping[str, AmountRange] = field(default_factory=dict)
     person: Person | None = None
+    expression: Expression | None = None
 
     def unmet(self, at: Circumstances) -> Unmet | PersonUnmet | None:
-        """Return the first condition that a purchase does not meet, its amount aside; those on the member come last."""
+        """Return the first condition that a purchase does not meet, its amount and the expression aside.
+
+        Those on the member come last.
+        """
         unmet = self._unmet_by_place(at) or self._unmet_by_manner(at)
         if unmet is None and self.person is not None:
             return self.person.unmet(at.member, at.local_date)

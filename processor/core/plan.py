@@ -61,6 +61,7 @@ class Plan:
     ``contested`` says that some are in exclusive groups; ``late`` are the groups that hold a multiplier.
     ``multipliers`` maps a rule that is multiplied to what multiplies it.
     ``personal`` are rules with conditions that differ from member to member, which are looked at for each purchase.
+    ``expressed`` are rules whose expression is asked of each purchase.
     ``at_till`` is the plan of the discounts at the till, which ``rules`` leave out; None where there are none.
     """
 
@@ -71,6 +72,7 @@ class Plan:
     multipliers: Mapping[str, Multipliers]
     stacking: Stacking
     personal: tuple[Rule, ...]
+    expressed: tuple[Rule, ...]
     at_till: "Plan | None" = None
     _narrowed: dict[frozenset[str], "Plan"] = field(default_factory=dict, repr=False, compare=False)
     _steps: dict[tuple[str | None, str | None], Steps] = field(default_factory=dict, repr=False, compare=False)
@@ -82,6 +84,10 @@ class Plan:
             for rule in self.personal
             if rule.when.person is not None and rule.when.person.unmet_late(at.member, at.local_date)
         ]
+        return self.without(unmet)
+
+    def without(self, unmet: list[str]) -> "Plan":
+        """Return what is left of the plan without some rules."""
         if not unmet:
             return self
         dropped = frozenset(unmet)
@@ -149,7 +155,9 @@ def plan_of(rules: tuple[Rule, ...], *, unit: str, stacking: Stacking) -> Plan:
         return _plan(rules, unit, stacking)
     others = tuple([rule for rule in rules if not rule.at_till])
     plan, till = _plan(others, unit, stacking), _plan(at_till, unit, stacking)
-    return replace(plan, at_till=till, personal=(*plan.personal, *till.personal))
+    return replace(
+        plan, at_till=till, personal=(*plan.personal, *till.personal), expressed=(*plan.expressed, *till.expressed)
+    )
 
 
 def _plan(rules: tuple[Rule, ...], unit: str, stacking: Stacking) -> Plan:
@@ -159,6 +167,7 @@ def _plan(rules: tuple[Rule, ...], unit: str, stacking: Stacking) -> Plan:
         unit=unit,
         stacking=stacking,
         personal=tuple([rule for rule in rules if rule.when.person is not None and rule.when.person.is_late]),
+        expressed=tuple([rule for rule in rules if rule.when.expression is not None]),
         contested=any(rule.exclusive for rule in rules),
         late=frozenset(rule.exclusive for rule in multiplying if rule.exclusive),
         multipliers={

@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from processor.core.conditions import AmountRange, Conditions
+from processor.core.expression import Expression, Refused, compile_expression
 from processor.core.located_document import DocumentError, LocatedDocument, Path, did_you_mean, shown
 from processor.core.money import exponent
 from processor.core.programme_person import compile_person
@@ -34,7 +35,13 @@ def compile_conditions(rule: Mapping[str, Any]) -> Conditions:
         hours=(_clock(hours["from"]), _clock(hours["to"])) if hours else None,
         amounts={currency: _range(currency, limits) for currency, limits in when.get("amounts", {}).items()},
         person=compile_person(rule),
+        expression=_expression(when.get("expression")),
     )
+
+
+def _expression(written: str | None) -> Expression | None:
+    compiled = None if written is None else compile_expression(written)
+    return compiled if isinstance(compiled, Expression) else None
 
 
 def codes_of(written: str) -> Iterator[str]:
@@ -84,6 +91,15 @@ def check_conditions(document: LocatedDocument) -> Iterator[DocumentError]:
         yield from _check_hours(document, (*when, "hours"))
         for code in document.get(*when, "amounts") or ():
             yield from _check_range(document, (*when, "amounts", code))
+        yield from _check_expression(document, (*when, "expression"))
+
+
+def _check_expression(document: LocatedDocument, at: Path) -> Iterator[DocumentError]:
+    written = document.get(*at)
+    refused = None if written is None else compile_expression(written)
+    if isinstance(refused, Refused):
+        place = f"its line {refused.line}, character {refused.column}"
+        yield document.error(at, f"{refused.problem} ({place})", refused.expected)
 
 
 def _check_days(document: LocatedDocument, at: Path) -> Iterator[DocumentError]:

@@ -15,6 +15,7 @@ from processor.core.cap import Cap, CapPeriod
 from processor.core.conditions import AmountRange, Circumstances, Conditions, Unmet
 from processor.core.contest import Lost
 from processor.core.exclusion import CODES, excluding_category
+from processor.core.expressed import amount_of, unmet_expression
 from processor.core.money import decimal_amount
 from processor.core.outcome import Reason
 from processor.core.person import Person, PersonUnmet
@@ -264,6 +265,10 @@ def _losers(programme: Programme, recomputed: Recomputed) -> Iterator[str]:
         unmet = rule.when.unmet(recomputed.at)
         if unmet is not None:
             yield f"Rule {rule.id} does not apply: it is for {_wanted(programme, rule.when, unmet)}."
+        elif (
+            failing := unmet_expression(rule, recomputed.at, amount_of(recomputed.folded, recomputed.at))
+        ) is not None:
+            yield f"Rule {rule.id} does not apply: it is for {_wanted(programme, rule.when, failing)}."
         elif rule.at_till:
             yield f"Rule {rule.id} gives its discount at the till, and nothing confirms that the till gave it."
         elif rule.when.amounts:
@@ -298,6 +303,9 @@ def _wanted(programme: Programme, when: Conditions, unmet: Unmet | PersonUnmet) 
     if unmet is Unmet.HOURS and when.hours is not None:
         first_minute, behind = when.hours
         return f"purchases from {_clock(first_minute)} to {_clock(behind)}"
+    if unmet in {Unmet.EXPRESSION, Unmet.EXPRESSION_FAILS} and when.expression is not None:
+        fails = ", which cannot be evaluated for this one" if unmet is Unmet.EXPRESSION_FAILS else ""
+        return f"purchases with {when.expression.source}{fails}"
     if unmet is Unmet.MERCHANTS:
         return "certain card acceptors"
     if unmet is Unmet.MCCS and len(when.mccs) > MOST_NAMED:
