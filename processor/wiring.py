@@ -32,6 +32,7 @@ from processor.flow.pace import Pace
 from processor.flow.snapshot import Snapshots
 from processor.flow.worker import Worker
 from processor.log import configure_logging
+from processor.rpc.accrual_service import AccrualService
 from processor.rpc.card_file_service import CardFileService
 from processor.rpc.card_network_service import CardNetworkService
 from processor.rpc.clearing_service import ClearingService
@@ -50,6 +51,7 @@ from processor.store.operations import remove_worker_status, write_worker_status
 from processor.store.reference import load_bucket_count
 from processor.store.schema import check_service_role
 from processor.v1 import (
+    accrual_pb2_grpc,
     card_file_pb2_grpc,
     card_network_pb2_grpc,
     clearing_pb2_grpc,
@@ -248,6 +250,9 @@ def services_of(parts: Parts, settings: Settings, card_network: CardNetworkServi
     members = MemberService(
         engine=parts.engine, clock=parts.clock, bucket_count=parts.bucket_count, snapshots=parts.snapshots
     )
+    accruals = AccrualService(
+        engine=parts.engine, clock=parts.clock, output_folder=settings.output_folder, programme_of=programme_of
+    )
     settlement = SettlementService(
         engine=parts.engine, clock=parts.clock, output_folder=settings.output_folder, programme_of=programme_of
     )
@@ -283,6 +288,10 @@ def services_of(parts: Parts, settings: Settings, card_network: CardNetworkServi
         Service(
             name="processor.v1.MemberService",
             add=lambda server: member_pb2_grpc.add_MemberServiceServicer_to_server(members, server),
+        ),
+        Service(
+            name="processor.v1.AccrualService",
+            add=lambda server: accrual_pb2_grpc.add_AccrualServiceServicer_to_server(accruals, server),
         ),
         Service(
             name="processor.v1.SettlementService",

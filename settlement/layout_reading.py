@@ -13,7 +13,7 @@ from typing import Any, Final
 from processor.core.card import holds_card_number
 from settlement.layout import SPREADSHEET_FORMULA, Column, Layout
 
-LARGEST_FILE_BYTES: Final = 16 * 1024 * 1024
+LARGEST_FILE_BYTES: Final = 3 * 1024 * 1024
 MOST_LINES: Final = 50_002
 
 Reader = Callable[[str], Any]

@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 
 import schemas
 from processor.cli import (
+    accrual_verbs,
     card_verbs,
     clearing_verbs,
     dialect_verbs,
@@ -67,6 +68,7 @@ for _verbs in (
     dialect_verbs,
     clearing_verbs,
     settlement_verbs,
+    accrual_verbs,
     ledger_verbs,
     member_verbs,
     operations_verbs,

@@ -22,6 +22,7 @@ from processor.flow.event_message import EventNotBookedError
 from processor.log import described
 from processor.store.failure import is_retryable
 from processor.wire.clearing_file import ClearingFileError
+from settlement.layout_reading import FileRefusedError
 from settlement.publication import FileDiffersError
 
 DOMAIN: Final = "cobrand"
@@ -48,6 +49,13 @@ class ErrorReason(StrEnum):
     CLEARING_FILE_NOT_FOUND = "CLEARING_FILE_NOT_FOUND"
     CYCLE_NOT_FOUND = "CYCLE_NOT_FOUND"
     SETTLEMENT_FILE_NOT_FOUND = "SETTLEMENT_FILE_NOT_FOUND"
+    ACCRUAL_NOT_FOUND = "ACCRUAL_NOT_FOUND"
+    ACCRUAL_RESPONSE_UNSOUND = "ACCRUAL_RESPONSE_UNSOUND"
+    LEDGER_IS_HERE = "LEDGER_IS_HERE"
+    ACCRUALS_LEAVE_OTHERWISE = "ACCRUALS_LEAVE_OTHERWISE"
+    ACCRUAL_NOT_SUSPENDED = "ACCRUAL_NOT_SUSPENDED"
+    WRITE_OFF_NOT_ASKED = "WRITE_OFF_NOT_ASKED"
+    SECOND_PERSON_NEEDED = "SECOND_PERSON_NEEDED"
     REQUEST_ID_REUSED = "REQUEST_ID_REUSED"
     CLEARING_FILE_CHANGED = "CLEARING_FILE_CHANGED"
     ACCOUNT_JOINED = "ACCOUNT_JOINED"
@@ -87,6 +95,13 @@ CODES: Final[Mapping[ErrorReason, grpc.StatusCode]] = {
     ErrorReason.CLEARING_FILE_NOT_FOUND: grpc.StatusCode.NOT_FOUND,
     ErrorReason.CYCLE_NOT_FOUND: grpc.StatusCode.NOT_FOUND,
     ErrorReason.SETTLEMENT_FILE_NOT_FOUND: grpc.StatusCode.NOT_FOUND,
+    ErrorReason.ACCRUAL_NOT_FOUND: grpc.StatusCode.NOT_FOUND,
+    ErrorReason.ACCRUAL_RESPONSE_UNSOUND: grpc.StatusCode.INVALID_ARGUMENT,
+    ErrorReason.LEDGER_IS_HERE: grpc.StatusCode.FAILED_PRECONDITION,
+    ErrorReason.ACCRUALS_LEAVE_OTHERWISE: grpc.StatusCode.FAILED_PRECONDITION,
+    ErrorReason.ACCRUAL_NOT_SUSPENDED: grpc.StatusCode.FAILED_PRECONDITION,
+    ErrorReason.WRITE_OFF_NOT_ASKED: grpc.StatusCode.FAILED_PRECONDITION,
+    ErrorReason.SECOND_PERSON_NEEDED: grpc.StatusCode.FAILED_PRECONDITION,
     ErrorReason.REQUEST_ID_REUSED: grpc.StatusCode.ALREADY_EXISTS,
     ErrorReason.CLEARING_FILE_CHANGED: grpc.StatusCode.ALREADY_EXISTS,
     ErrorReason.ACCOUNT_JOINED: grpc.StatusCode.FAILED_PRECONDITION,
@@ -116,6 +131,7 @@ _RAISED: Final[tuple[tuple[type[Exception], ErrorReason], ...]] = (
     (ChangedClearingFileError, ErrorReason.CLEARING_FILE_CHANGED),
     (ClearingFileError, ErrorReason.CLEARING_FILE_UNSOUND),
     (EventNotBookedError, ErrorReason.DATABASE_UNAVAILABLE),
+    (FileRefusedError, ErrorReason.ACCRUAL_RESPONSE_UNSOUND),
     (FileDiffersError, ErrorReason.SETTLEMENT_FILE_DIFFERS),
     (ClearingInterruptedError, ErrorReason.DATABASE_UNAVAILABLE),
 )

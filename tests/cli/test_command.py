@@ -37,6 +37,8 @@ def closed_port() -> int:
 def test_the_verbs_are_all_there() -> None:
     """The command has exactly these verbs."""
     expected = """
+        accruals acknowledge; accruals list; accruals make; accruals mend; accruals resend; accruals show;
+        accruals suspense; accruals write-off;
         adjust; awards release; cards submit; clearing layout check; clearing layout list; clearing list; clearing show;
         clearing submit; cycles list; cycles show; db upgrade; decode; demo; dialect check; dialect list; dialect show;
         disputes record; explain; files download; files list; ledger accounts; ledger balance;

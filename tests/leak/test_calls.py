@@ -14,6 +14,7 @@ from google.protobuf.message_factory import GetMessageClass
 from processor.config import Settings
 from processor.rpc.card_network_service import CardNetworkService
 from processor.v1 import (
+    accrual_pb2,
     card_file_pb2,
     card_network_pb2,
     clearing_pb2,
@@ -35,6 +36,7 @@ from tests.leak.written import dump, server_log
 from tests.rpc.serving import serving
 
 CONTRACT: Final = (
+    accrual_pb2,
     card_file_pb2,
     card_network_pb2,
     clearing_pb2,
