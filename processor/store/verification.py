@@ -204,6 +204,25 @@ ADJUSTMENTS: Final = Check(
         FROM asked FULL JOIN booked USING (posting) WHERE asked.miles IS DISTINCT FROM booked.miles LIMIT :limit
     """),
 )
+# What is known of a member is of an account and was asked for; a birthday is that of a fact.
+MEMBER_FACTS: Final = Check(
+    name="member-facts",
+    count=text("SELECT count(*) FROM member_fact"),
+    differences=text("""
+        SELECT 'fact ' || f.number || ' of account ' || encode(f.account, 'hex') AS subject, f.kind AS stated,
+               CASE WHEN t.id IS NULL THEN 'no such account' ELSE 'no request asked for it' END AS calculated
+        FROM member_fact f
+        LEFT JOIN account t ON t.bucket = f.bucket AND t.id = f.account
+        LEFT JOIN audit a ON a.id = f.audit_id AND a.action = 'member-facts'
+        WHERE t.id IS NULL OR a.id IS NULL
+        UNION ALL
+        SELECT 'fact ' || b.number || ' of account ' || encode(b.account, 'hex'), 'a birthday', 'no such fact'
+        FROM member_birthday b WHERE NOT EXISTS (
+            SELECT FROM member_fact f WHERE f.bucket = b.bucket AND f.account = b.account AND f.number = b.number
+                                        AND f.kind = 'birthday')
+        LIMIT :limit
+    """),
+)
 # A party's files of a bank and programme are numbered from 1 in the order of their dates.
 SEQUENCES: Final = Check(
     name="file-sequences",
@@ -332,6 +351,7 @@ CHECKS: Final = (
     SEQUENCES,
     FILE_NETS,
     ADJUSTMENTS,
+    MEMBER_FACTS,
     *REFERENCES,
     *ACCRUALS,
 )

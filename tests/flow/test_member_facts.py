@@ -27,6 +27,8 @@ from processor.store import member_facts
 from processor.store.card_side import Key
 from processor.store.directory import bucket_of
 from processor.store.member_facts import list_facts
+from processor.store.verification import snapshot
+from settlement.verification import verify
 from tests.conftest import Database
 from tests.flow.audit import assert_books_agree, count, rows
 from tests.flow.conftest import BUCKETS, NOW, Pipeline, apply_skyways, iso87, make_pipeline
@@ -357,6 +359,30 @@ def test_an_erased_birthday_says_nothing(airline: Pipeline) -> None:
         connection.exec_driver_sql("DELETE FROM member_birthday")
     assert explain(airline, answer).reproduced
     assert ("birthday-triple" in given(answer), {"base": 50}) == (True, given(bought(airline, "120001", 2)))
+
+
+@pytest.mark.parametrize(
+    ("change", "calculated"),
+    [
+        ("DELETE FROM audit WHERE action = 'member-facts'", "no request asked for it"),
+        ("UPDATE member_fact SET account = decode('00', 'hex') WHERE kind = 'tier'", "no such account"),
+        ("DELETE FROM member_fact WHERE kind = 'birthday'", "no such fact"),
+    ],
+)
+def test_verify_finds_facts_that_belong_to_nobody(airline: Pipeline, change: str, calculated: str) -> None:
+    """A fact without its account or its request, and a birthday without its fact, are differences."""
+    know(airline, account_of(airline), GOLD, BIRTHDAY)
+    assert_books_agree(airline)
+    with airline.database.owner.begin() as connection:
+        connection.exec_driver_sql(change)
+    snapshots = airline.snapshots.current
+    with snapshot(airline.database.owner) as connection:
+        found = [
+            difference
+            for checked in verify(connection, revision_of=snapshots.revision)
+            for difference in checked.differences
+        ]
+    assert {("member-facts", calculated)} == {(entry.check, entry.calculated) for entry in found}
 
 
 def test_every_decision_of_a_stream_sees_one_set_of_facts(airline: Pipeline) -> None:
