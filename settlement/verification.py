@@ -20,6 +20,7 @@ from processor.core.event import Event
 from processor.core.links import purchases_in
 from processor.core.posting import REVERSE_OF, UNITS_POSTED, ChargeKey, Template, party_of
 from processor.core.programme import Programme
+from processor.core.velocity import VELOCITY
 from processor.store import accrual as accrual_store
 from processor.store import settlement as settlement_store
 from processor.store import verification as store
@@ -285,7 +286,7 @@ def _counters_of(account: _Account, revision_of: RevisionOf) -> dict[CounterKey,
             continue
         for grant in purchase.grants:
             for pool, period, units in grant.budgets:
-                if pool.endswith(HOLDERS):
+                if pool.endswith((HOLDERS, VELOCITY)):
                     used[pool, period] = used.get((pool, period), 0) + units
             for cap in programme.caps_on(grant.rule, grant.unit):
                 key = cap.id, period_of(cap, purchase.occurred_on, purchase.id)

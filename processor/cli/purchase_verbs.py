@@ -34,14 +34,15 @@ from processor.v1.purchase_pb2 import (
     FindLinkReviewsRequest,
     GetPurchaseRequest,
     LinkReview,
+    ListHeldAwardsRequest,
     ListLinkReviewsRequest,
     ListPurchasesRequest,
     PostDueRequest,
     Purchase,
     PurchaseAmounts,
     RecordDisputeRequest,
+    RefuseAwardsRequest,
     ReleaseAwardsRequest,
-    ReleaseAwardsResponse,
 )
 from processor.v1.purchase_pb2_grpc import PurchaseServiceStub
 
@@ -88,7 +89,11 @@ def add_to(app: typer.Typer) -> None:
     purchases.command("expire", epilog="Example: cobrand purchases expire --as-of 2026-11-20T00:00:00Z")(expire)
     purchases.command("post-due", epilog="Example: cobrand purchases post-due")(post_due)
     app.add_typer(purchases, name="purchases")
-    awards = typer.Typer(help="Release what purchases earned and what waits for it.", no_args_is_help=True)
+    awards = typer.Typer(help="Release or refuse what purchases earned and what waits for it.", no_args_is_help=True)
+    awards.command("held", epilog="Example: cobrand awards held --days-back 7")(held_awards)
+    awards.command(
+        "refuse", epilog="Example: cobrand awards refuse accounts/9f3a/purchases/0b4e8f --reason 'Ticket 4711'"
+    )(refuse_awards)
     awards.command(
         "release", epilog="Example: cobrand awards release accounts/9f3a/purchases/0b4e8f --reason 'Ticket 4711'"
     )(release_awards)
@@ -240,43 +245,85 @@ def post_due(
         raise CommandError(f"{done['left']} purchases could not be decided now: run the command again.")
 
 
+PurchasesArgument = Annotated[
+    list[str], typer.Argument(metavar="PURCHASE...", help="One or more: accounts/ID/purchases/ID.")
+]
+RulesOption = Annotated[
+    list[str] | None, typer.Option("--rule", help="Only miles of this rule; again for more. Every one if absent.")
+]
+RequestIdOption = Annotated[str, typer.Option("--request-id", help="A UUID; the same one again changes nothing.")]
+
+
 def release_awards(
-    purchases: Annotated[
-        list[str], typer.Argument(metavar="PURCHASE...", help="One or more: accounts/ID/purchases/ID.")
-    ],
+    purchases: PurchasesArgument,
     reason: ReasonOption,
-    rules: Annotated[
-        list[str] | None, typer.Option("--rule", help="Only miles of this rule; again for more. Every one if absent.")
-    ] = None,
+    rules: RulesOption = None,
     actor: ActorOption = "",
-    request_id: Annotated[str, typer.Option("--request-id", help="A UUID; the same one again changes nothing.")] = "",
+    request_id: RequestIdOption = "",
     server: ServerOption = DEFAULT_SERVER,
     as_json: JsonOption = False,
 ) -> None:
-    """Release miles of purchases that wait for it, so that they are posted."""
-    asked = _uuid(request_id)
-    released: list[tuple[str, ReleaseAwardsResponse]] = []
+    """Release miles of purchases that wait for it, or were held for review, so that they are posted."""
+    requests = [_request(ReleaseAwardsRequest, name, rules, reason, actor) for name in purchases]
+    with connect(server) as channel:
+        _tell(PurchaseServiceStub(channel).ReleaseAwards, requests, _uuid(request_id), as_json=as_json, what="released")
+
+
+def refuse_awards(
+    purchases: PurchasesArgument,
+    reason: ReasonOption,
+    rules: RulesOption = None,
+    actor: ActorOption = "",
+    request_id: RequestIdOption = "",
+    server: ServerOption = DEFAULT_SERVER,
+    as_json: JsonOption = False,
+) -> None:
+    """Refuse miles of purchases that are held for review; caps and budgets get them back."""
+    requests = [_request(RefuseAwardsRequest, name, rules, reason, actor) for name in purchases]
+    with connect(server) as channel:
+        _tell(PurchaseServiceStub(channel).RefuseAwards, requests, _uuid(request_id), as_json=as_json, what="refused")
+
+
+def _request(kind: Any, name: str, rules: list[str] | None, reason: str, actor: str) -> Any:
+    return kind(purchase=name, rules=rules or (), reason=reason, actor=actor or getpass.getuser())
+
+
+def _tell(call: Any, requests: Sequence[Any], asked: uuid.UUID, *, as_json: bool, what: str) -> None:
+    """Send requests one by one under ids that follow from one; say how to go on where one of them fails."""
+    told: list[tuple[str, Any]] = []
     try:
-        with connect(server) as channel:
-            call = PurchaseServiceStub(channel).ReleaseAwards
-            for name in purchases:
-                request = ReleaseAwardsRequest(
-                    purchase=name,
-                    rules=rules or (),
-                    reason=reason,
-                    actor=actor or getpass.getuser(),
-                    request_id=str(uuid.uuid5(asked, name)),
-                )
-                released.append((name, call(request, timeout=ANSWER_SECONDS)))
+        for request in requests:
+            request.request_id = str(uuid.uuid5(asked, request.purchase))
+            told.append((request.purchase, call(request, timeout=ANSWER_SECONDS)))
     except CommandError:
-        say(f"{len(released)} of {len(purchases)} are done; repeat the command with --request-id {asked}")
+        say(f"{len(told)} of {len(requests)} are done; repeat the command with --request-id {asked}")
         raise
     if as_json:
-        show_json([{"purchase": name, **document_of(done)} for name, done in released])
+        show_json([{"purchase": name, **document_of(done)} for name, done in told])
         return
-    say(f"Released under request id {asked}.")
-    rows = [(name, "before" if done.duplicate else "now", done.reason, done.decision) for name, done in released]
-    show_table("Releases", ("purchase", "released", "reason", "decision"), rows)
+    say(f"{what.capitalize()} under request id {asked}.")
+    rows = [(name, "before" if done.duplicate else "now", done.reason, done.decision) for name, done in told]
+    show_table("Awards", ("purchase", what, "reason", "decision"), rows)
+
+
+def held_awards(
+    days_back: Annotated[int, typer.Option("--days-back", min=1, max=300, help="How many days back to look.")] = 60,
+    limit: LimitOption = 50,
+    server: ServerOption = DEFAULT_SERVER,
+    as_json: JsonOption = False,
+) -> None:
+    """List what is held for review, the latest purchases first."""
+    with connect(server) as channel:
+        call = PurchaseServiceStub(channel).ListHeldAwards
+        found, more = list_pages(call, ListHeldAwardsRequest(days_back=days_back), "held_awards", limit)
+    if as_json:
+        show_json([document_of(held) for held in found])
+        return
+    rows = [
+        (held.purchase, held.rule, held.limit, f"{amount_of_unit(held.held, held.unit)} {held.unit}") for held in found
+    ]
+    show_table("Held for review", ("purchase", "rule", "limit", "held"), rows, numbers=("held",))
+    more_exist(more)
 
 
 def _uuid(text: str) -> uuid.UUID:

@@ -64,22 +64,26 @@ def within_budgets(
     return Limited(granted, cut_by, tuple(taken))
 
 
-def give_back(taken: Sequence[Taken], used: MutableMapping[PoolKey, int], headroom: Headroom) -> None:
-    """Give back to the budgets all that a grant holds of them."""
+def give_back(taken: Sequence[Taken], used: MutableMapping[PoolKey, int], headroom: Headroom | None) -> None:
+    """Give back to budgets and windows all that a grant holds of them."""
     for pool, period, units in taken:
         _change((pool, period), -units, used, headroom)
 
 
-def _change(key: PoolKey, units: int, used: MutableMapping[PoolKey, int], headroom: Headroom) -> None:
-    """Take units of a pool; an account takes one place with its first, and gives it back with its last."""
+def _change(key: PoolKey, units: int, used: MutableMapping[PoolKey, int], headroom: Headroom | None) -> None:
+    """Take units of a pool; an account takes one place with its first, and gives it back with its last.
+
+    A window of a velocity limit is a counter of the account and nothing else.
+    """
     if not units:
         return
-    if not key[0].endswith(HOLDERS):
-        headroom.take(key, units)
+    if "/" not in key[0]:
+        if headroom is not None:
+            headroom.take(key, units)
         return
     before = used.get(key, 0)
     used[key] = before + units
-    if (before > 0) != (before + units > 0):
+    if headroom is not None and key[0].endswith(HOLDERS) and (before > 0) != (before + units > 0):
         headroom.take(key, 1 if units > 0 else -1)
 
 

@@ -23,6 +23,7 @@ from processor.core.person import NOBODY, Fact, Member
 from processor.core.posting import UNITS_POSTED, ChargeKey, Posting, charge_postings, charges_due, funder_party
 from processor.core.programme import Partner, Programme
 from processor.core.purchase import Folded, Placed, fold
+from processor.core.review import Rulings, refused_in, reviewed
 from processor.core.rule import Benefit, Rule
 from processor.core.till import is_decided, lowered_of
 
@@ -79,6 +80,7 @@ class Decision:
     ``purchase`` is the new state; ``awards`` and ``postings`` are only changes; ``considered`` holds every rule
     that was weighed, whether it changed anything or not, for the explanation.
     ``reserve`` is the capped headroom a quote asks to hold, ``holds`` what it asks to hold of budgets.
+    ``refused`` are the rules of which operations refused what they give.
     ``elsewhere`` are awards of other purchases that the message changed: one that merged into this, or that a refund
     counts against.
     ``member`` is what the rules knew of who made the purchase.
@@ -97,6 +99,7 @@ class Decision:
     elsewhere: tuple[Award, ...] = ()
     member: Member = NOBODY
     holds: Mapping[PoolKey, int] = field(default_factory=dict)
+    refused: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -238,13 +241,20 @@ def _funder(programme: Programme, rule: Rule, partner: str | None, bank: str) ->
 
 
 def _regranted(
-    purchase: Purchase, programme: Programme, entitled: Entitled, occurred_on: date, terms: AccountTerms
+    purchase: Purchase,
+    programme: Programme,
+    entitled: Entitled,
+    moment: Event,
+    terms: AccountTerms,
+    events: tuple[Event, ...],
 ) -> tuple[Award, ...]:
     """Return one award per rule weighed now or granted before, with its change and its totals.
 
     Where the revision or the date changed, because an earlier event arrived late, the old counters are given back first
     and the whole grant is asked for anew.
     """
+    occurred_on = moment.local_date
+    rulings = Rulings(events) if programme.velocity else None
     before = {(grant.rule, grant.unit): grant for grant in purchase.grants}
     asked = before
     decided_under = (purchase.revision, purchase.occurred_on)
@@ -260,10 +270,12 @@ def _regranted(
         posted = before.get(key) or Grant(rule=key[0], unit=key[1])
         measured = asked.get(key) or Grant(rule=key[0], unit=key[1])
         funder = _funder(programme, rule, partner, terms.bank)
+        limits = programme.velocity_of_rule.get(key[0]) if rulings is not None else None
+        ruling = rulings.on(key[0]) if rulings is not None and limits else None
         grant, cut_by = regrant(
             programme,
             measured,
-            now.get(key),
+            now.get(key) if ruling is not Effect.REFUSED else None,
             occurred_on=occurred_on,
             purchase_id=purchase.id,
             used=terms.used,
@@ -271,6 +283,8 @@ def _regranted(
             budgets=terms.budgets,
             funder=funder,
         )
+        if limits:
+            grant = reviewed(limits, measured, grant, moment, terms.used, released=ruling is Effect.RELEASED)
         awards.append(
             Award(
                 rule=rule.id,
@@ -306,7 +320,7 @@ def _book(
     terms: AccountTerms,
 ) -> Decision:
     occurred_on = (folded.anchor or event).local_date
-    considered = _regranted(purchase, programme, entitled, occurred_on, terms)
+    considered = _regranted(purchase, programme, entitled, folded.anchor or event, terms, events)
     partner = entitled.partner.id if entitled.partner else None
     postings: list[Posting] = []
     for award in considered:
@@ -340,6 +354,7 @@ def _book(
         postings=tuple(postings),
         reserve={},
         member=entitled.member,
+        refused=refused_in(programme.velocity_of_rule, events) if programme.velocity else (),
     )
 
 
@@ -370,7 +385,7 @@ def _quote(
     budgets = terms.budgets.copy() if terms.budgets is not None else None
     moment = folded.anchor or event
     estimated = replace(terms, used=used, budgets=budgets)
-    considered = _regranted(purchase, programme, entitled, moment.local_date, estimated)
+    considered = _regranted(purchase, programme, entitled, moment, estimated, purchase.events)
     reserve = {key: units - terms.used.get(key, 0) for key, units in used.items() if units > terms.used.get(key, 0)}
     return Decision(
         reason=Reason.QUOTED,

@@ -14,6 +14,7 @@ from processor.core.decision import Purchase
 from processor.core.grant import Grant
 from processor.core.programme import Programme
 from processor.core.purchase import Folded, fold
+from processor.core.review import held_rules
 from processor.core.ripening import due_days, expected_days, ripe_by
 from processor.core.statement import LAST_DAY
 
@@ -60,15 +61,24 @@ def waiting_for_release(programme: Programme, purchase: Purchase, rules: Collect
     """Return the clearing messages of which something waits for operations to release it.
 
     ``rules`` are those that are asked about, none meaning all.
+    Where something is held for review, the purchase's first message stands for it.
     """
     course = folded_under(programme, purchase).course or Course()
     asked = [rule for rule in programme.rules if not rules or rule.id in rules]
     waiting = [rule for rule in asked if rule.timing and rule.timing.is_on_release]
-    return tuple(
+    cleared = [
         part.message_id
         for part in course.cleared
         if any(rule.timing and not course.is_due(part, rule.timing, rule.id, LAST_DAY) for rule in waiting)
-    )
+    ]
+    return tuple(dict.fromkeys([*cleared, *held_for_review(purchase, rules)]))
+
+
+def held_for_review(purchase: Purchase, rules: Collection[str]) -> tuple[bytes, ...]:
+    """Return the message that stands for what is held of a purchase for review under some rules, none meaning all."""
+    if not held_rules(purchase.grants, purchase.events, rules):
+        return ()
+    return (min(purchase.events, key=lambda event: event.order).message_id,)
 
 
 class _Weighed(NamedTuple):

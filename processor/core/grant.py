@@ -20,7 +20,8 @@ class Grant(NamedTuple):
 
     ``available`` is the part of ``granted`` that has cleared and is posted as such; the rest is pending.
     ``granted`` is at most ``entitled``; all three are negative for a refund that stands alone.
-    ``budgets`` is what it holds of the programme's budgets.
+    ``budgets`` is what it holds of the programme's budgets and counts in windows of velocity limits; ``review`` is the
+    velocity limit that held it for review, empty where none did.
     """
 
     rule: str
@@ -29,6 +30,7 @@ class Grant(NamedTuple):
     granted: int = 0
     available: int = 0
     budgets: tuple[Taken, ...] = ()
+    review: str = ""
 
     @property
     def pending(self) -> int:
@@ -46,7 +48,7 @@ def release(
 ) -> None:
     """Give back to counters and budgets everything a purchase's grants took from them under this revision and date."""
     for grant in grants:
-        if grant.budgets and budgets is not None:
+        if grant.budgets:
             give_back(grant.budgets, used, budgets)
         for limit in programme.limits(grant.rule, grant.unit, occurred_on):
             key = counter_of(limit, purchase_id)
@@ -76,7 +78,7 @@ def regrant(
     what quotes of other purchases hold; ``funder`` is the party whose price of a mile a budget in money counts by.
     Only what is granted above zero counts towards a cap.
     """
-    rule, unit, before, held, _, taken = previous
+    rule, unit, before, held, _, taken, _ = previous
     _, _, entitled, cleared = entitlement or (None, unit, 0, 0)
     granted = held + entitled - before if entitled > before else min(held, entitled)
     limits = programme.limits(rule, unit, occurred_on)

@@ -38,6 +38,8 @@ class Effect(IntEnum):
     """What is due by a day is posted."""
     RELEASED = 12
     """What waited for a release is posted."""
+    REFUSED = 13
+    """What some rules gave is refused."""
 
 
 EFFECTS: Final[Mapping[MessageKind, Effect]] = {
@@ -58,6 +60,7 @@ EFFECTS: Final[Mapping[MessageKind, Effect]] = {
     MessageKind.LINK_CONFIRMED: Effect.NONE,
     MessageKind.LINK_BROKEN: Effect.NONE,
     MessageKind.AWARD_RELEASED: Effect.RELEASED,
+    MessageKind.AWARD_REFUSED: Effect.REFUSED,
 }
 """What a message does, where its kind alone says it; authorizations, financial messages and reversals say more."""
 

@@ -46,6 +46,8 @@ class MessageKind(IntEnum):
     """Made by operations: the two messages it refers to are not of one purchase."""
     AWARD_RELEASED = 72
     """Made by operations: what the clearing records it refers to earned, and waits for a release, is posted."""
+    AWARD_REFUSED = 73
+    """Made by operations: what the purchase of the message it refers to earned, and was held for review, is refused."""
 
 
 class Direction(IntEnum):

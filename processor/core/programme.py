@@ -23,6 +23,7 @@ from processor.core.plan import Plan, plan_of
 from processor.core.reward import SoftReward
 from processor.core.rule import Best, Clawback, Ratio, Rule, Stacking
 from processor.core.timing import Timing
+from processor.core.velocity import Velocity
 
 MOST_KINDS: Final = 16_384
 """Kinds of purchases that a programme remembers the rules of, and days that it remembers a rule's caps of.
@@ -161,7 +162,8 @@ class Programme:
     ``timings`` are those of its rules; where there are none, everything is posted as soon as it clears.
     ``is_followed`` says that decisions need to know how a purchase came along since it cleared, because a rule posts
     later, and ``in_proportion`` that a rule takes back in proportion.
-    ``rules`` are in their own order; ``caps_of_rule``, ``budgets_of_rule`` and ``plan`` are their indexes.
+    ``rules`` are in their own order; ``caps_of_rule``, ``budgets_of_rule``, ``velocity_of_rule``
+    and ``plan`` are their indexes.
     ``rewards`` are the soft rewards that a holder can have.
     ``at_till`` names the rules whose discount the retailer's terminal takes off.
     ``groups`` says which rule of each exclusive group counts.
@@ -200,12 +202,14 @@ class Programme:
     budgets: tuple[Budget, ...] = ()
     rewards: Mapping[str, SoftReward] = field(default_factory=dict)
     accruals: AccrualTerms | None = None
+    velocity: tuple[Velocity, ...] = ()
     caps_of_rule: Mapping[str, tuple[Cap, ...]] = field(init=False)
     at_till: frozenset[str] = field(init=False, repr=False, compare=False)
     timings: frozenset[Timing] = field(init=False)
     budgets_of_rule: Mapping[str, tuple[Budget, ...]] = field(init=False)
     in_proportion: bool = field(init=False)
     is_followed: bool = field(init=False)
+    velocity_of_rule: Mapping[str, tuple[Velocity, ...]] = field(init=False)
     _by_id: Mapping[str, Rule] = field(init=False, repr=False, compare=False)
     _kinds: Kinds = field(init=False, repr=False, compare=False)
     _by_kind: dict[tuple[object, ...], Plan] = field(init=False, repr=False, compare=False)
@@ -224,6 +228,9 @@ class Programme:
         object.__setattr__(self, "budgets_of_rule", budgets)
         object.__setattr__(self, "in_proportion", any(rule.clawback is Clawback.PROPORTIONAL for rule in rules))
         object.__setattr__(self, "is_followed", bool(self.timings) or self.in_proportion)
+        watched = frozenset[str]().union(*(limit.rules for limit in self.velocity))
+        velocity = {rule: tuple(limit for limit in self.velocity if rule in limit.rules) for rule in watched}
+        object.__setattr__(self, "velocity_of_rule", velocity)
         object.__setattr__(self, "_by_id", {rule.id: rule for rule in rules})
         object.__setattr__(self, "_kinds", Kinds(rule.when for rule in rules))
         object.__setattr__(self, "_by_kind", {})

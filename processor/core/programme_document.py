@@ -43,6 +43,7 @@ from processor.core.programme_checks import check_programme, decimal, ids, insta
 from processor.core.programme_conditions import WEEKDAYS, compile_conditions
 from processor.core.programme_reward import compile_reward, compile_validity
 from processor.core.programme_timing import clawback_of, statement_day, statement_day_of_cap, timing_of
+from processor.core.programme_velocity import check_velocity, compile_velocity
 from processor.core.rule import AmountBase, Benefit, Best, Funder, Multiplication, Ratio, Rule, Stacking
 
 DEFAULT_PRICE_ROUNDING: Final = Rounding.HALF_EVEN
@@ -84,6 +85,7 @@ def parse_programme(
     document, errors = _checked(located)
     errors.extend(check_programme(document))
     errors.extend(check_budgets(document))
+    errors.extend(check_velocity(document))
     name = document.get("merchants", "file")
     listed = MerchantList(merchants={}, errors=())
     if name in merchants:
@@ -139,6 +141,7 @@ def _programme(value: Mapping[str, Any], listed: MerchantList, revision: int) ->
         ),
         rewards={entry["id"]: compile_reward(entry) for entry in value.get("entitlements", ())},
         caps=tuple(_cap(entry, scale, statement_day_of_cap(value, entry["rules"])) for entry in value.get("caps", ())),
+        velocity=tuple(compile_velocity(entry, scale) for entry in value.get("velocity", ())),
         budgets=tuple(compile_budget(entry, scale) for entry in value.get("budgets", ())),
         groups={entry["id"]: Best(entry["best"]) for entry in value.get("exclusive", ())},
         stacking=Stacking(value.get("stacking", Stacking.BEST)),

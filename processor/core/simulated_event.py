@@ -8,12 +8,12 @@ from typing import Final
 
 from processor.core.course import start_of
 from processor.core.decision import Purchase
-from processor.core.due import day_to_post, waiting_for_release
+from processor.core.due import day_to_post, held_for_review, waiting_for_release
 from processor.core.message import CardMessage, Direction, MessageKind
 from processor.core.programme import Link, Programme
 from processor.core.transaction_file import Transaction, TransactionType
 
-SAID_OF_PURCHASES: Final = frozenset({TransactionType.POST_DUE, TransactionType.RELEASE})
+SAID_OF_PURCHASES: Final = frozenset({TransactionType.POST_DUE, TransactionType.RELEASE, TransactionType.REFUSE})
 """The types that stand for no message of a host or a clearing file."""
 
 
@@ -30,6 +30,8 @@ def message_about(transaction: Transaction, purchase: Purchase, programme: Progr
         due = day_to_post(programme, purchase, transaction.at.date())
         about = () if due is None else (due.message_id,)
         at, kind = at if due is None else start_of(due.day), MessageKind.DUE
+    if transaction.type is TransactionType.REFUSE:
+        about, kind = held_for_review(purchase, transaction.rules), MessageKind.AWARD_REFUSED
     if not about:
         return None
     return CardMessage(

@@ -385,6 +385,7 @@ def _transaction_as_data(result: SimulatedTransaction) -> dict[str, Any]:
                 "granted": award.grant.granted,
                 "entitled": award.grant.entitled,
                 "cut_by": award.cut_by,
+                **({"held_by": award.grant.review} if award.grant.review else {}),
                 **({"expected": result.expected[award.rule].isoformat()} if award.rule in result.expected else {}),
             }
             for award in result.awards

@@ -40,6 +40,7 @@ class TransactionType(StrEnum):
     REFUND = "refund"
     POST_DUE = "post-due"
     RELEASE = "release"
+    REFUSE = "refuse"
 
 
 _ONLY_FOR: Final[Mapping[str, frozenset[TransactionType]]] = {
@@ -48,7 +49,7 @@ _ONLY_FOR: Final[Mapping[str, frozenset[TransactionType]]] = {
     "approved": frozenset({TransactionType.AUTHORIZATION, TransactionType.FINANCIAL}),
     "dialect": frozenset({TransactionType.FINANCIAL}),
     "part": frozenset({TransactionType.CLEARING}),
-    "rules": frozenset({TransactionType.RELEASE}),
+    "rules": frozenset({TransactionType.RELEASE, TransactionType.REFUSE}),
 }
 """The keys that mean something for some types only."""
 

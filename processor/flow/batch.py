@@ -21,6 +21,7 @@ from processor.core.decision import Purchase
 from processor.core.message import MessageKind
 from processor.core.outcome import Outcome, Reason
 from processor.core.statement import LAST_DAY
+from processor.core.velocity import windows_of
 from processor.flow.address_book import AddressBook
 from processor.flow.batch_work import BatchWork
 from processor.flow.booking import Booking
@@ -334,7 +335,10 @@ def periods_of(
         message = entry.message
         days.add(message.local_date or message.transmitted_at.date())
         ids.add(message.message_id)
+    moments = {int(entry.message.transmitted_at.timestamp()) for entry, _ in routed} if snapshot.watched else set()
     for purchase in purchases.values():
+        if snapshot.watched:
+            moments.update(event.at for event in purchase.events)
         days.update(event.local_date for event in purchase.events)
         if purchase.occurred_on is not None:
             days.add(purchase.occurred_on)
@@ -344,7 +348,17 @@ def periods_of(
             names.update(purchase_id.hex() for purchase_id in ids)
         else:
             names.update(calendar_period(kind, day, statement_day) for day in days)
-    return names
+    return names | _windows(days, moments, snapshot)
+
+
+def _windows(days: Collection[date], moments: Collection[int], snapshot: Snapshot) -> set[str]:
+    """Return the names of the hours and days that velocity limits look back on, none where no programme has any."""
+    limits = {
+        limit for name in snapshot.watched for revision in snapshot.programmes[name] for limit in revision.velocity
+    }
+    return {name for limit in limits for day in days for name in windows_of(limit, day=day)} | {
+        name for limit in limits for at in moments for name in windows_of(limit, at=at)
+    }
 
 
 def _undecodable_row(entry: Undecodable, now: datetime) -> tuple[Any, ...]:

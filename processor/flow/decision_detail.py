@@ -47,9 +47,19 @@ def decision_detail(decision: Decision) -> dict[str, Any]:
         detail["elsewhere"] = [_change_to_list(award) for award in decision.elsewhere]
     if decision.considered:
         detail["considered"] = [_considered_to_list(award) for award in decision.considered]
+    detail.update(_review(decision) if decision.programme.velocity else {})
     if decision.unrated:
         detail["unrated"] = list(decision.unrated)
     return detail
+
+
+def _review(decision: Decision) -> dict[str, Any]:
+    """Return what a velocity limit held for review, each with its limit, and what operations refused."""
+    held = [[award.rule, award.grant.unit, award.grant.review] for award in decision.considered if award.grant.review]
+    return {
+        **({"held": held} if held else {}),
+        **({"refused": list(decision.refused)} if decision.refused else {}),
+    }
 
 
 def _lowered(decision: Decision) -> dict[str, Any]:

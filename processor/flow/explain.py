@@ -107,7 +107,11 @@ def is_reproduced(programme: Programme, stored: DecisionRow, detail: Mapping[str
     """Tell whether recomputing gives every stored grant, and nothing that was not stored."""
     occurred_on = detail["inputs"].get("occurred_on")
     day = date.fromisoformat(occurred_on) if occurred_on else stored.decided_at.date()
-    entitlements = by_rule_and_unit(recomputed.entitled)
+    entitlements = {
+        key: entry
+        for key, entry in by_rule_and_unit(recomputed.entitled).items()
+        if key[0] not in detail.get("refused", ())
+    }
     considered = {(entry.rule, entry.unit): entry for entry in recomputed.considered}
     return (
         set(entitlements) <= set(considered)
@@ -157,6 +161,8 @@ def _holds(
         budgets=budgets,
         funder=funder,
     )
+    if any(entry.available == 0 and held[:2] == [entry.rule, entry.unit] for held in detail.get("held", ())):
+        grant = grant._replace(available=min(grant.available, 0))
     stored = (entry.entitled, entry.granted, entry.available, entry.cut_by)
     return (grant.entitled, grant.granted, grant.available, cut_by) == stored
 

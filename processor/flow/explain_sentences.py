@@ -26,6 +26,7 @@ from processor.core.reward import is_reward
 from processor.core.rule import AmountBase, Benefit, Best, Ratio, Rule
 from processor.flow.explain_person import sentences_on_member, whom
 from processor.flow.explain_timing import timing_sentences
+from processor.flow.explain_velocity import review_sentences
 
 CHANGED_LATER: Final = "The message was decided again later; what counts now is {name}."
 
@@ -133,6 +134,7 @@ def sentences_of(
         yield from _weighed(programme, entry, recomputed)
     yield from _changes(programme, detail)
     yield from timing_sentences(programme, detail, recomputed.folded)
+    yield from review_sentences(programme, detail)
     for rule in recomputed.entitled.unrated:
         currencies = " or ".join(_currencies(recomputed.folded, programme.rule(rule)))
         yield f"Rule {rule} applies but gives nothing: it has no rate for {currencies}."

@@ -64,7 +64,7 @@ _IN_WORDS: Final[Mapping[Confidence, str]] = {
     Confidence.LIFECYCLE: "the network's life cycle identification",
     Confidence.REFERENCE: "original data elements or an acquirer's reference",
 }
-_MOVES_NONE: Final = frozenset({Effect.EXPIRED, Effect.DUE, Effect.RELEASED, Effect.NONE})
+_MOVES_NONE: Final = frozenset({Effect.EXPIRED, Effect.DUE, Effect.RELEASED, Effect.REFUSED, Effect.NONE})
 """What is said of a purchase by the processor, by operations, or for information."""
 _NAMED: Final = {"reasons": ["operations named the two messages"]}
 

@@ -14,7 +14,7 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from processor.core.decision import Purchase
-from processor.core.due import waiting_for_release
+from processor.core.due import held_for_review, waiting_for_release
 from processor.core.message import CardMessage, MessageKind
 from processor.core.outcome import Outcome
 from processor.core.programme import Programme
@@ -41,6 +41,7 @@ class Release:
     """What is released: a purchase's miles under some rules, none meaning all that wait; who says so and why.
 
     ``request_id`` makes it idempotent.
+    ``refuses`` says that what is held for review is not to be given at all.
     """
 
     purchase: bytes
@@ -48,6 +49,7 @@ class Release:
     reason: str
     actor: str
     request_id: UUID
+    refuses: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +83,7 @@ def _ask(
     decider: BatchDecider, snapshot: Snapshot, key: Key, release: Release, now: datetime
 ) -> CardMessage | EventRefused:
     """Refuse a release, or record who asks for it; the duplicate check stands before the guards that may change."""
-    digest = digest_of(b"release", key[1], release.request_id.bytes)
+    digest = digest_of(b"refuse" if release.refuses else b"release", key[1], release.request_id.bytes)
     audit_id = blake2b(digest, digest_size=16, person=b"cobrand-audit").digest()
     with decider.engine.begin() as connection:
         _, accounts = lock_accounts(connection.connection.cursor(), [key])
@@ -102,9 +104,8 @@ def _ask(
         else:
             waiting = tuple(bytes.fromhex(message_id) for message_id in recorded["messages"])
             at = datetime.fromisoformat(recorded["at"])
-        return event_message(
-            MessageKind.AWARD_RELEASED, bank=account.bank, at=at, digest=digest, about=waiting, rules=release.rules
-        )
+        kind = MessageKind.AWARD_REFUSED if release.refuses else MessageKind.AWARD_RELEASED
+        return event_message(kind, bank=account.bank, at=at, digest=digest, about=waiting, rules=release.rules)
 
 
 def _keep(
@@ -114,7 +115,7 @@ def _keep(
         connection,
         audit_id=audit_id,
         actor=release.actor,
-        action="release-awards",
+        action="refuse-awards" if release.refuses else "release-awards",
         subject=f"accounts/{key[1].hex()}/purchases/{release.purchase.hex()}",
         reason=release.reason,
         detail={
@@ -145,12 +146,18 @@ def _waiting(
         problem = f"the purchase gave its messages to {purchase.merged_into.hex()}; release that one"
         return EventRefused(refusal=EventRefusal.PURCHASE_NOT_FOUND, explanation=problem)
     programme = _programme_of(snapshot, account, purchase)
-    waiting = () if programme is None else waiting_for_release(programme, purchase, release.rules)
+    waiting: tuple[bytes, ...] = ()
+    if release.refuses:
+        waiting = held_for_review(purchase, release.rules)
+    elif programme is not None:
+        waiting = waiting_for_release(programme, purchase, release.rules)
     if not waiting:
         named = f" under {', '.join(release.rules)}" if release.rules else ""
         problem = (
-            f"nothing of the purchase that has cleared waits for a release{named}; cobrand purchases show says what "
-            "is pending"
+            f"nothing of the purchase is held for review{named}; cobrand awards held lists what is"
+            if release.refuses
+            else f"nothing of the purchase that has cleared waits for a release{named}; cobrand purchases show says "
+            "what is pending"
         )
         return EventRefused(refusal=EventRefusal.NOTHING_TO_RELEASE, explanation=problem)
     return waiting

@@ -11,6 +11,7 @@ from processor.core.links import Confidence, ties_of
 from processor.core.message import MessageKind
 from processor.core.programme import Programme
 from processor.core.purchase import Amounts, fold
+from processor.core.review import held_rules
 from processor.flow.batch_work import explanation_name
 from processor.flow.link_review import BROKEN, CONFIRMED, OPEN, review_name
 from processor.rpc.timestamps import timestamp
@@ -137,3 +138,19 @@ def review_message(row: LinkReviewRow) -> pb.LinkReview:
         find_time=timestamp(row.found_at),
         update_time=timestamp(row.updated_at),
     )
+
+
+def held_messages(account: bytes, purchase: Purchase) -> list[pb.ListHeldAwardsResponse.HeldAward]:
+    """Return what of a purchase is held for review, rule by rule; nothing where all of it has been released."""
+    rules = held_rules(purchase.grants, purchase.events)
+    return [
+        pb.ListHeldAwardsResponse.HeldAward(
+            purchase=purchase_name(account, purchase.id),
+            rule=grant.rule,
+            limit=grant.review,
+            unit=grant.unit,
+            held=grant.pending,
+        )
+        for grant in purchase.grants
+        if grant.rule in rules and grant.review
+    ]

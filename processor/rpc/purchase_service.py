@@ -7,7 +7,7 @@ It never shows a card's token; a purchase holds none.
 
 import asyncio
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import grpc
@@ -26,22 +26,24 @@ from processor.flow.link_review import DAYS_BACK as LINK_DAYS_BACK
 from processor.flow.link_review import Ruling, find_links, rule_on_link
 from processor.flow.post_due import DAYS_BACK as DUE_DAYS_BACK
 from processor.flow.post_due import post_due
-from processor.flow.release_awards import Release, release_awards
+from processor.flow.release_awards import Release, Released, release_awards
 from processor.flow.sweep import Sweep
 from processor.rpc.errors import CallError, ErrorReason, ErrorsAnswered
 from processor.rpc.paging import bucket_part, cut, instant_part, page_size_of, page_token, position_of
-from processor.rpc.purchase_messages import STAGES, VERDICTS, purchase_message, review_message
+from processor.rpc.purchase_messages import STAGES, VERDICTS, held_messages, purchase_message, review_message
 from processor.rpc.request_fields import invalid_field, reason_and_actor, request_id_of
 from processor.rpc.resource_names import account_key_of, id_of, parts_of
 from processor.store.card_side import Key, load_known
 from processor.store.directory import bucket_of
 from processor.store.ledger import load_balance
-from processor.store.purchases import AFTER_EVERY_ID, list_purchases, list_reviews, load_purchase
+from processor.store.purchases import AFTER_EVERY_ID, list_held, list_purchases, list_reviews, load_purchase
+from processor.store.schema import id_of_day
 from processor.v1 import purchase_pb2 as pb
 from processor.v1.purchase_pb2_grpc import PurchaseServiceServicer
 
 MOST_DAYS_BACK: Final = 300
 """No message that is older is decided."""
+HELD_DAYS_BACK: Final = 60
 MOST_RULES: Final = 20
 LONGEST_RULE: Final = 32
 """How many rules one release may name, and how long an identifier is at most."""
@@ -91,6 +93,16 @@ class PurchaseService(PurchaseServiceServicer):
         """Release miles that wait for it."""
         async with ErrorsAnswered(context), self._deciding:
             return await asyncio.to_thread(self._release_awards, request)
+
+    async def RefuseAwards(self, request: pb.RefuseAwardsRequest, context: Context) -> pb.RefuseAwardsResponse:
+        """Refuse miles that are held for review."""
+        async with ErrorsAnswered(context), self._deciding:
+            return await asyncio.to_thread(self._refuse_awards, request)
+
+    async def ListHeldAwards(self, request: pb.ListHeldAwardsRequest, context: Context) -> pb.ListHeldAwardsResponse:
+        """List what is held for review, the latest purchases first."""
+        async with ErrorsAnswered(context):
+            return await asyncio.to_thread(self._list_held, request)
 
     async def FindLinkReviews(self, request: pb.FindLinkReviewsRequest, context: Context) -> pb.FindLinkReviewsResponse:
         """Look for messages that may be of one purchase."""
@@ -191,6 +203,27 @@ class PurchaseService(PurchaseServiceServicer):
         )
 
     def _release_awards(self, request: pb.ReleaseAwardsRequest) -> pb.ReleaseAwardsResponse:
+        account_part, done = self._told(request, refuses=False)
+        return pb.ReleaseAwardsResponse(
+            message=f"accounts/{account_part}/messages/{done.message_id.hex()}",
+            decision=done.verdict.explanation,
+            reason=done.verdict.reason.name,
+            duplicate=done.duplicate,
+        )
+
+    def _refuse_awards(self, request: pb.RefuseAwardsRequest) -> pb.RefuseAwardsResponse:
+        account_part, done = self._told(request, refuses=True)
+        return pb.RefuseAwardsResponse(
+            message=f"accounts/{account_part}/messages/{done.message_id.hex()}",
+            decision=done.verdict.explanation,
+            reason=done.verdict.reason.name,
+            duplicate=done.duplicate,
+        )
+
+    def _told(
+        self, request: pb.ReleaseAwardsRequest | pb.RefuseAwardsRequest, *, refuses: bool
+    ) -> tuple[str, Released]:
+        """Release or refuse, and return the account's part of the name with what was done."""
         account_part, purchase_part = parts_of(request.purchase, _PURCHASE)
         reason, actor = reason_and_actor(request.reason, request.actor)
         rules = tuple(sorted(set(request.rules)))
@@ -202,15 +235,26 @@ class PurchaseService(PurchaseServiceServicer):
             reason=reason,
             actor=actor,
             request_id=request_id_of(request.request_id),
+            refuses=refuses,
         )
         done = release_awards(self._decider, self._key(account_part), release)
         if isinstance(done, EventRefused):
             raise _refused(done)
-        return pb.ReleaseAwardsResponse(
-            message=f"accounts/{account_part}/messages/{done.message_id.hex()}",
-            decision=done.verdict.explanation,
-            reason=done.verdict.reason.name,
-            duplicate=done.duplicate,
+        return account_part, done
+
+    def _list_held(self, request: pb.ListHeldAwardsRequest) -> pb.ListHeldAwardsResponse:
+        size = page_size_of(request.page_size)
+        days_back = _days_back(request.days_back, HELD_DAYS_BACK)
+        scope = f"heldAwards/{days_back}"
+        position = position_of(request.page_token, scope, [bytes.fromhex, bucket_part])
+        before = (position[0], position[1]) if position else (AFTER_EVERY_ID, 0)
+        low = id_of_day(self._clock().date() - timedelta(days=days_back))
+        with self._engine.connect() as connection:
+            page, more = cut(list_held(connection, low, before=before, limit=size + 1), size)
+        token = page_token(scope, page[-1][1].id.hex(), str(page[-1][0][0])) if more else ""
+        return pb.ListHeldAwardsResponse(
+            held_awards=[held for key, purchase in page for held in held_messages(key[1], purchase)],
+            next_page_token=token,
         )
 
     def _find_links(self, request: pb.FindLinkReviewsRequest) -> pb.FindLinkReviewsResponse:

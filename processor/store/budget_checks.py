@@ -19,7 +19,7 @@ BUDGET_USED: Final = Check(
             JOIN account a ON a.bucket = p.bucket AND a.id = p.account
             CROSS JOIN LATERAL json_array_elements(p.state -> 'grants') g (held)
             CROSS JOIN LATERAL json_array_elements(COALESCE(g.held -> 5, '[]')) t (taken)
-            WHERE t.taken ->> 0 NOT LIKE '%/holders'
+            WHERE t.taken ->> 0 NOT LIKE '%/%'
             GROUP BY 1, 2, 3, 4
             UNION ALL
             SELECT c.bucket, a.programme, c.cap, c.period, count(*)

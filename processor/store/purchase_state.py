@@ -90,16 +90,18 @@ def decode_purchase(purchase_id: bytes, state: str | bytes) -> Purchase:
 def _grant_to_list(grant: Grant) -> list[Any]:
     """Return a grant's values in their places; what it holds of budgets only where it holds something."""
     values: list[Any] = [grant.rule, grant.unit, grant.entitled, grant.granted, grant.available]
-    if grant.budgets:
+    if grant.budgets or grant.review:
         values.append([list(taken) for taken in grant.budgets])
+    if grant.review:
+        values.append(grant.review)
     return values
 
 
 def _grant_from_list(values: list[Any]) -> Grant:
     if len(values) == _PLAIN_GRANT:
         return Grant(*values)
-    rule, unit, entitled, granted, available, budgets = values
-    return Grant(rule, unit, entitled, granted, available, tuple(Taken(*taken) for taken in budgets))
+    rule, unit, entitled, granted, available, budgets, *review = values
+    return Grant(rule, unit, entitled, granted, available, tuple(Taken(*taken) for taken in budgets), *review)
 
 
 def _event_to_list(event: Event) -> list[Any]:

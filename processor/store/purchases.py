@@ -93,6 +93,13 @@ FIND_AWAITED: Final = text(
 FIND_WAITING: Final = text(
     f"{_FOUND} AND {_has(Effect.CLEARED, Effect.FINAL)} AND {_PENDING} ORDER BY t.id LIMIT :limit"
 )
+# List purchases of which something was held for review, the latest first.
+LIST_HELD: Final = text(
+    "SELECT t.bucket, t.account, t.id, t.state::text AS state FROM purchase t"
+    " WHERE t.id >= :low AND (t.id, t.bucket) < (:id, :bucket)"
+    " AND EXISTS (SELECT FROM json_array_elements(t.state -> 'grants') g WHERE g ->> 6 <> '')"
+    " ORDER BY t.id DESC, t.bucket DESC LIMIT :limit"
+)
 # Read one page of a bucket's purchases that stand alone: cleared or reversed, and never authorized.
 FIND_ALONE: Final = text(
     f"{_FOUND} AND {_has(Effect.CLEARED, Effect.REVERSED)} AND NOT {_has(Effect.AUTHORIZED, Effect.FINAL)}"
@@ -159,6 +166,20 @@ def find_awaited(connection: Connection, bucket: int, days: Days, *, after: byte
 def find_waiting(connection: Connection, bucket: int, days: Days, *, after: bytes, limit: int) -> list[OwnedPurchase]:
     """Return purchases of a bucket that have cleared and have something pending, by id behind ``after``."""
     return _found(connection, FIND_WAITING, bucket, days, after, limit)
+
+
+def list_held(
+    connection: Connection, low: bytes, *, before: tuple[bytes, int], limit: int
+) -> list[tuple[Key, Purchase]]:
+    """Return purchases since a day of which something was held for review, with their accounts, the latest first.
+
+    ``before`` is the id and the bucket of the last one on the page before.
+    """
+    values = {"low": low, "id": before[0], "bucket": before[1], "limit": limit}
+    return [
+        ((row.bucket, bytes(row.account)), decode_purchase(bytes(row.id), row.state))
+        for row in connection.execute(LIST_HELD, values)
+    ]
 
 
 def find_alone(connection: Connection, bucket: int, days: Days, *, after: bytes, limit: int) -> list[OwnedPurchase]:

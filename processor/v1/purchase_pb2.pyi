@@ -614,6 +614,174 @@ class ReleaseAwardsResponse(_message.Message):
 Global___ReleaseAwardsResponse: _TypeAlias = ReleaseAwardsResponse  # noqa: Y015
 
 @_typing.final
+class RefuseAwardsRequest(_message.Message):
+    """Which miles to refuse."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PURCHASE_FIELD_NUMBER: _builtins.int
+    RULES_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    purchase: _builtins.str
+    """accounts/{account}/purchases/{purchase}."""
+    reason: _builtins.str
+    """Why, for the auditor; 3 to 500 characters."""
+    actor: _builtins.str
+    """Who asked for it; 1 to 100 characters."""
+    request_id: _builtins.str
+    """A UUID that makes the call idempotent; required."""
+    @_builtins.property
+    def rules(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The rules whose miles are refused, 20 at most; none means every rule of the purchase that is held."""
+
+    def __init__(
+        self,
+        *,
+        purchase: _builtins.str = ...,
+        rules: _abc.Iterable[_builtins.str] | None = ...,
+        reason: _builtins.str = ...,
+        actor: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "purchase", b"purchase", "reason", b"reason", "request_id", b"request_id", "rules", b"rules"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RefuseAwardsRequest: _TypeAlias = RefuseAwardsRequest  # noqa: Y015
+
+@_typing.final
+class RefuseAwardsResponse(_message.Message):
+    """A recorded refusal."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    DECISION_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    DUPLICATE_FIELD_NUMBER: _builtins.int
+    message: _builtins.str
+    """accounts/{account}/messages/{message}: the refusal as a message of its purchase."""
+    decision: _builtins.str
+    """accounts/{account}/decisions/{decision}: the decision on it."""
+    reason: _builtins.str
+    """The decision's reason, as docs/outcomes.md lists them."""
+    duplicate: _builtins.bool
+    """True where an earlier call with this request_id did it."""
+    def __init__(
+        self,
+        *,
+        message: _builtins.str = ...,
+        decision: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        duplicate: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decision", b"decision", "duplicate", b"duplicate", "message", b"message", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RefuseAwardsResponse: _TypeAlias = RefuseAwardsResponse  # noqa: Y015
+
+@_typing.final
+class ListHeldAwardsRequest(_message.Message):
+    """Which held awards to list."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DAYS_BACK_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    days_back: _builtins.int
+    """How many days back to look by the purchases' first messages, 1 to 300; 0 means 60."""
+    page_size: _builtins.int
+    """How many at most, 1 to 1000; 0 means 100."""
+    page_token: _builtins.str
+    """Where the last call stopped, empty to begin."""
+    def __init__(
+        self,
+        *,
+        days_back: _builtins.int = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["days_back", b"days_back", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListHeldAwardsRequest: _TypeAlias = ListHeldAwardsRequest  # noqa: Y015
+
+@_typing.final
+class ListHeldAwardsResponse(_message.Message):
+    """What is held for review."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class HeldAward(_message.Message):
+        """One rule's award of a purchase."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        PURCHASE_FIELD_NUMBER: _builtins.int
+        RULE_FIELD_NUMBER: _builtins.int
+        LIMIT_FIELD_NUMBER: _builtins.int
+        UNIT_FIELD_NUMBER: _builtins.int
+        HELD_FIELD_NUMBER: _builtins.int
+        purchase: _builtins.str
+        """accounts/{account}/purchases/{purchase}."""
+        rule: _builtins.str
+        """The rule that gave it."""
+        limit: _builtins.str
+        """The velocity limit that held it."""
+        unit: _builtins.str
+        """The programme's miles or an ISO 4217 currency."""
+        held: _builtins.int
+        """What is held, in the unit's smallest part."""
+        def __init__(
+            self,
+            *,
+            purchase: _builtins.str = ...,
+            rule: _builtins.str = ...,
+            limit: _builtins.str = ...,
+            unit: _builtins.str = ...,
+            held: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["held", b"held", "limit", b"limit", "purchase", b"purchase", "rule", b"rule", "unit", b"unit"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    HELD_AWARDS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Where the next call begins, empty at the end."""
+    @_builtins.property
+    def held_awards(self) -> _containers.RepeatedCompositeFieldContainer[Global___ListHeldAwardsResponse.HeldAward]:
+        """What is held, by purchase."""
+
+    def __init__(
+        self,
+        *,
+        held_awards: _abc.Iterable[Global___ListHeldAwardsResponse.HeldAward] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["held_awards", b"held_awards", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListHeldAwardsResponse: _TypeAlias = ListHeldAwardsResponse  # noqa: Y015
+
+@_typing.final
 class LinkReview(_message.Message):
     """Two messages that may be of one purchase, and what operations said about them."""
 

@@ -60,6 +60,16 @@ class PurchaseServiceStub:
                 request_serializer=processor_dot_v1_dot_purchase__pb2.ReleaseAwardsRequest.SerializeToString,
                 response_deserializer=processor_dot_v1_dot_purchase__pb2.ReleaseAwardsResponse.FromString,
                 _registered_method=True)
+        self.RefuseAwards = channel.unary_unary(
+                '/processor.v1.PurchaseService/RefuseAwards',
+                request_serializer=processor_dot_v1_dot_purchase__pb2.RefuseAwardsRequest.SerializeToString,
+                response_deserializer=processor_dot_v1_dot_purchase__pb2.RefuseAwardsResponse.FromString,
+                _registered_method=True)
+        self.ListHeldAwards = channel.unary_unary(
+                '/processor.v1.PurchaseService/ListHeldAwards',
+                request_serializer=processor_dot_v1_dot_purchase__pb2.ListHeldAwardsRequest.SerializeToString,
+                response_deserializer=processor_dot_v1_dot_purchase__pb2.ListHeldAwardsResponse.FromString,
+                _registered_method=True)
         self.FindLinkReviews = channel.unary_unary(
                 '/processor.v1.PurchaseService/FindLinkReviews',
                 request_serializer=processor_dot_v1_dot_purchase__pb2.FindLinkReviewsRequest.SerializeToString,
@@ -128,6 +138,21 @@ class PurchaseServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RefuseAwards(self, request, context):
+        """Refuses miles of a purchase that are held for review, so that they are not given; the same request_id again changes
+        nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListHeldAwards(self, request, context):
+        """Lists the purchases of which something is held for review, the newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def FindLinkReviews(self, request, context):
         """Looks for messages that may be of one purchase and lists them for review; again it changes nothing.
         Repeat the call with next_page_token until that is empty.
@@ -191,6 +216,16 @@ def add_PurchaseServiceServicer_to_server(servicer, server):
                     servicer.ReleaseAwards,
                     request_deserializer=processor_dot_v1_dot_purchase__pb2.ReleaseAwardsRequest.FromString,
                     response_serializer=processor_dot_v1_dot_purchase__pb2.ReleaseAwardsResponse.SerializeToString,
+            ),
+            'RefuseAwards': grpc.unary_unary_rpc_method_handler(
+                    servicer.RefuseAwards,
+                    request_deserializer=processor_dot_v1_dot_purchase__pb2.RefuseAwardsRequest.FromString,
+                    response_serializer=processor_dot_v1_dot_purchase__pb2.RefuseAwardsResponse.SerializeToString,
+            ),
+            'ListHeldAwards': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListHeldAwards,
+                    request_deserializer=processor_dot_v1_dot_purchase__pb2.ListHeldAwardsRequest.FromString,
+                    response_serializer=processor_dot_v1_dot_purchase__pb2.ListHeldAwardsResponse.SerializeToString,
             ),
             'FindLinkReviews': grpc.unary_unary_rpc_method_handler(
                     servicer.FindLinkReviews,
@@ -354,6 +389,60 @@ class PurchaseService:
             '/processor.v1.PurchaseService/ReleaseAwards',
             processor_dot_v1_dot_purchase__pb2.ReleaseAwardsRequest.SerializeToString,
             processor_dot_v1_dot_purchase__pb2.ReleaseAwardsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RefuseAwards(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/processor.v1.PurchaseService/RefuseAwards',
+            processor_dot_v1_dot_purchase__pb2.RefuseAwardsRequest.SerializeToString,
+            processor_dot_v1_dot_purchase__pb2.RefuseAwardsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListHeldAwards(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/processor.v1.PurchaseService/ListHeldAwards',
+            processor_dot_v1_dot_purchase__pb2.ListHeldAwardsRequest.SerializeToString,
+            processor_dot_v1_dot_purchase__pb2.ListHeldAwardsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -47,6 +47,12 @@ class PurchaseServiceStub:
     """
     ReleaseAwards: _grpc.UnaryUnaryMultiCallable[_purchase_pb2.ReleaseAwardsRequest, _purchase_pb2.ReleaseAwardsResponse]
     """Releases miles of a purchase that wait for it, so that they are posted; the same request_id again changes nothing."""
+    RefuseAwards: _grpc.UnaryUnaryMultiCallable[_purchase_pb2.RefuseAwardsRequest, _purchase_pb2.RefuseAwardsResponse]
+    """Refuses miles of a purchase that are held for review, so that they are not given; the same request_id again changes
+    nothing.
+    """
+    ListHeldAwards: _grpc.UnaryUnaryMultiCallable[_purchase_pb2.ListHeldAwardsRequest, _purchase_pb2.ListHeldAwardsResponse]
+    """Lists the purchases of which something is held for review, the newest first."""
     FindLinkReviews: _grpc.UnaryUnaryMultiCallable[_purchase_pb2.FindLinkReviewsRequest, _purchase_pb2.FindLinkReviewsResponse]
     """Looks for messages that may be of one purchase and lists them for review; again it changes nothing.
     Repeat the call with next_page_token until that is empty.
@@ -79,6 +85,12 @@ class PurchaseServiceAsyncStub(PurchaseServiceStub):
     """
     ReleaseAwards: _aio.UnaryUnaryMultiCallable[_purchase_pb2.ReleaseAwardsRequest, _purchase_pb2.ReleaseAwardsResponse]  # type: ignore[assignment]
     """Releases miles of a purchase that wait for it, so that they are posted; the same request_id again changes nothing."""
+    RefuseAwards: _aio.UnaryUnaryMultiCallable[_purchase_pb2.RefuseAwardsRequest, _purchase_pb2.RefuseAwardsResponse]  # type: ignore[assignment]
+    """Refuses miles of a purchase that are held for review, so that they are not given; the same request_id again changes
+    nothing.
+    """
+    ListHeldAwards: _aio.UnaryUnaryMultiCallable[_purchase_pb2.ListHeldAwardsRequest, _purchase_pb2.ListHeldAwardsResponse]  # type: ignore[assignment]
+    """Lists the purchases of which something is held for review, the newest first."""
     FindLinkReviews: _aio.UnaryUnaryMultiCallable[_purchase_pb2.FindLinkReviewsRequest, _purchase_pb2.FindLinkReviewsResponse]  # type: ignore[assignment]
     """Looks for messages that may be of one purchase and lists them for review; again it changes nothing.
     Repeat the call with next_page_token until that is empty.
@@ -138,6 +150,24 @@ class PurchaseServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_purchase_pb2.ReleaseAwardsResponse, _abc.Awaitable[_purchase_pb2.ReleaseAwardsResponse]]:
         """Releases miles of a purchase that wait for it, so that they are posted; the same request_id again changes nothing."""
+
+    @_abc_1.abstractmethod
+    def RefuseAwards(
+        self,
+        request: _purchase_pb2.RefuseAwardsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_purchase_pb2.RefuseAwardsResponse, _abc.Awaitable[_purchase_pb2.RefuseAwardsResponse]]:
+        """Refuses miles of a purchase that are held for review, so that they are not given; the same request_id again changes
+        nothing.
+        """
+
+    @_abc_1.abstractmethod
+    def ListHeldAwards(
+        self,
+        request: _purchase_pb2.ListHeldAwardsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_purchase_pb2.ListHeldAwardsResponse, _abc.Awaitable[_purchase_pb2.ListHeldAwardsResponse]]:
+        """Lists the purchases of which something is held for review, the newest first."""
 
     @_abc_1.abstractmethod
     def FindLinkReviews(

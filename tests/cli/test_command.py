@@ -39,8 +39,9 @@ def test_the_verbs_are_all_there() -> None:
     expected = """
         accruals acknowledge; accruals list; accruals make; accruals mend; accruals resend; accruals show;
         accruals suspense; accruals write-off;
-        adjust; awards release; cards submit; clearing layout check; clearing layout list; clearing list; clearing show;
-        clearing submit; cycles list; cycles show; db upgrade; decode; demo; dialect check; dialect list; dialect show;
+        adjust; awards held; awards refuse; awards release; cards submit; clearing layout check; clearing layout list;
+        clearing list; clearing show; clearing submit; cycles list; cycles show; db upgrade; decode; demo;
+        dialect check; dialect list; dialect show;
         disputes record; explain; files download; files list; ledger accounts; ledger balance;
         ledger statement; links break; links confirm; links find; links list; members import; members set;
         members show; parked list; parked replay; parked show; programme apply; programme init; programme list;

@@ -106,6 +106,7 @@ def test_stored_numbers_never_change() -> None:
         "EXPIRED": 10,
         "DUE": 11,
         "RELEASED": 12,
+        "REFUSED": 13,
     } == {effect.name: effect.value for effect in Effect}
     assert {
         "NETWORK_MANAGEMENT": 0,
@@ -128,6 +129,7 @@ def test_stored_numbers_never_change() -> None:
         "LINK_CONFIRMED": 70,
         "LINK_BROKEN": 71,
         "AWARD_RELEASED": 72,
+        "AWARD_REFUSED": 73,
     } == {kind.name: kind.value for kind in MessageKind}
 
 

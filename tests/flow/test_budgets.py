@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from random import Random
+from time import sleep
 from typing import Final
 
 import pytest
@@ -181,7 +182,11 @@ def stream(pipeline: Pipeline, messages: Sequence[IncomingMessage], seed: int) -
 
 def together(database: Database, scripts: Sequence[Sequence[IncomingMessage]]) -> list[Answer]:
     """Send every script on a thread and a pipeline of its own, all at once."""
-    pipelines = [make_pipeline(database) for _ in scripts]
+    return alongside([make_pipeline(database) for _ in scripts], scripts)
+
+
+def alongside(pipelines: Sequence[Pipeline], scripts: Sequence[Sequence[IncomingMessage]]) -> list[Answer]:
+    """Send every script on a thread, each through a pipeline of its own."""
     with ThreadPoolExecutor(len(scripts)) as pool:
         parts = list(pool.map(stream, pipelines, scripts, range(len(scripts))))
     return [answer for part in parts for answer in part]
@@ -309,3 +314,33 @@ def test_joining_accounts_moves_what_they_took(database: Database) -> None:
 def _accounts_of(pipeline: Pipeline, *messages: IncomingMessage) -> list[tuple[bytes]]:
     pipeline.send(*messages)
     return rows(pipeline.database, "SELECT id FROM account ORDER BY id")
+
+
+def test_a_worker_that_dies_at_its_commit_changes_nothing_else(database: Database) -> None:
+    """Connections that end while a budget runs out leave it exact: every message is sent again, and counts once."""
+    pipeline = started(database, "{id: launch, rules: [base], miles: 1020}")
+    scripts = [[bought(100 * stream + n) for n in range(10)] for stream in range(1, STREAMS + 1)]
+
+    pipelines = [make_pipeline(database) for _ in scripts]
+    with ThreadPoolExecutor(1) as killer:
+        killing = killer.submit(_end_connections, database, times=12)
+        alongside(pipelines, scripts)
+        killing.result()
+    together(database, scripts)
+
+    standing = rows(database, "SELECT sum(pending_change) FROM award WHERE rule = 'base'")[0][0]
+    assert (1020, [("launch", 1020)]) == (standing, used(database))
+    assert_books_agree(pipeline)
+
+
+def _end_connections(database: Database, *, times: int) -> None:
+    """End the service's connections again and again, as a restart of the server does."""
+    for _ in range(times):
+        sleep(0.1)
+        with database.service.begin() as connection:
+            connection.execute(
+                text(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
+                    " AND pid <> pg_backend_pid() AND usename = 'cobrand_service'"
+                )
+            )

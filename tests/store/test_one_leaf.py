@@ -66,6 +66,7 @@ SWEEPS: Final = {
     ("budget", "LOCK_ALL_SHARES"): "a rebalance collects what other buckets have not used, once the pool is spent",
     ("budget", "SUM_ALL_HOLDS"): "a rebalance leaves every bucket what its quotes hold",
     ("budget_checks", "*"): "proving the budgets reads all purchases",
+    ("purchases", "LIST_HELD"): "operations look at what is held for review of any account, a page at a time",
     ("card_file", "CLOSE_MISSING"): "a full card file closes whatever cards of a bank it left out",
 }
 """Statements that open every shard by design, and why that is right."""

@@ -84,6 +84,7 @@ PURCHASES: Final = st.builds(
             granted=AMOUNTS,
             available=AMOUNTS,
             budgets=st.lists(st.builds(Taken, pool=TEXTS, period=TEXTS, units=AMOUNTS), max_size=2).map(tuple),
+            review=TEXTS,
         ),
         max_size=3,
     ).map(tuple),
