@@ -36,6 +36,7 @@ from processor.rpc.accrual_service import AccrualService
 from processor.rpc.card_file_service import CardFileService
 from processor.rpc.card_network_service import CardNetworkService
 from processor.rpc.clearing_service import ClearingService
+from processor.rpc.entitlement_service import EntitlementService
 from processor.rpc.ledger_service import LedgerService
 from processor.rpc.member_service import MemberService
 from processor.rpc.operations_service import OperationsService
@@ -55,6 +56,7 @@ from processor.v1 import (
     card_file_pb2_grpc,
     card_network_pb2_grpc,
     clearing_pb2_grpc,
+    entitlement_pb2_grpc,
     ledger_pb2_grpc,
     member_pb2_grpc,
     operations_pb2_grpc,
@@ -236,6 +238,9 @@ def services_of(parts: Parts, settings: Settings, card_network: CardNetworkServi
     card_file = CardFileService(decider=parts.desk, intake=parts.intake)
     programmes = ProgrammeService(engine=parts.engine, clock=parts.clock, snapshots=parts.snapshots)
     ledger = LedgerService(engine=parts.engine, bucket_count=parts.bucket_count, snapshots=parts.snapshots)
+    entitlements = EntitlementService(
+        engine=parts.engine, bucket_count=parts.bucket_count, snapshots=parts.snapshots, clock=parts.clock
+    )
     operations = OperationsService(
         engine=parts.engine,
         clock=parts.clock,
@@ -276,6 +281,10 @@ def services_of(parts: Parts, settings: Settings, card_network: CardNetworkServi
         Service(
             name="processor.v1.LedgerService",
             add=lambda server: ledger_pb2_grpc.add_LedgerServiceServicer_to_server(ledger, server),
+        ),
+        Service(
+            name="processor.v1.EntitlementService",
+            add=lambda server: entitlement_pb2_grpc.add_EntitlementServiceServicer_to_server(entitlements, server),
         ),
         Service(
             name="processor.v1.OperationsService",

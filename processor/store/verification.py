@@ -223,6 +223,23 @@ MEMBER_FACTS: Final = Check(
         LIMIT :limit
     """),
 )
+# Every use of a soft reward that was asked for is booked, for its count, and no other is.
+USES: Final = Check(
+    name="entitlement-uses",
+    count=text("SELECT count(*) FROM audit WHERE action = 'use'"),
+    differences=text(f"""
+        WITH booked AS (
+            SELECT encode(message_id, 'hex') AS use,
+                   sum(CASE template WHEN {int(Template.REWARD_USED)} THEN amount ELSE -amount END) AS units
+            FROM posting WHERE template IN {_USES} GROUP BY 1
+        ), asked AS (
+            SELECT detail ->> 'use' AS use, CAST(detail ->> 'count' AS bigint) AS units
+            FROM audit WHERE action = 'use'
+        )
+        SELECT 'use ' || use AS subject, asked.units AS stated, booked.units AS calculated
+        FROM asked FULL JOIN booked USING (use) WHERE asked.units IS DISTINCT FROM booked.units LIMIT :limit
+    """),
+)
 # A party's files of a bank and programme are numbered from 1 in the order of their dates.
 SEQUENCES: Final = Check(
     name="file-sequences",
@@ -352,6 +369,7 @@ CHECKS: Final = (
     FILE_NETS,
     ADJUSTMENTS,
     MEMBER_FACTS,
+    USES,
     *REFERENCES,
     *ACCRUALS,
 )

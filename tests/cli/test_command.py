@@ -42,7 +42,8 @@ def test_the_verbs_are_all_there() -> None:
         adjust; awards held; awards refuse; awards release; cards submit; clearing layout check; clearing layout list;
         clearing list; clearing show; clearing submit; cycles list; cycles show; db upgrade; decode; demo;
         dialect check; dialect list; dialect show;
-        disputes record; explain; files download; files list; ledger accounts; ledger balance;
+        disputes record; entitlements show; entitlements use; explain; files download; files list; ledger accounts;
+        ledger balance;
         ledger statement; links break; links confirm; links find; links list; members import; members set;
         members show; parked list; parked replay; parked show; programme apply; programme init; programme list;
         programme show; programme simulate; programme validate; purchases expire; purchases list; purchases post-due;
