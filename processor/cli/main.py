@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 import schemas
 from processor.cli import (
     accrual_verbs,
+    budget_verbs,
     card_verbs,
     clearing_verbs,
     dialect_verbs,
@@ -64,6 +65,7 @@ for _verbs in (
     service_verbs,
     programme_verbs,
     purchase_verbs,
+    budget_verbs,
     card_verbs,
     message_verbs,
     dialect_verbs,

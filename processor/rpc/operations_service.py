@@ -23,11 +23,13 @@ from processor.flow.intake import Intake
 from processor.flow.replay import replay
 from processor.flow.snapshot import Snapshots
 from processor.flow.status import LinkState, TcpLinkState, load_status
+from processor.rpc.budget_messages import budget_messages
 from processor.rpc.errors import CallError, ErrorReason, ErrorsAnswered
 from processor.rpc.paging import bucket_part, cut, instant_part, page_size_of, page_token, position_of
 from processor.rpc.request_fields import invalid_field, reason_and_actor, request_id_of
 from processor.rpc.resource_names import account_key_of, id_of, parts_of
 from processor.rpc.timestamps import timestamp
+from processor.store.budget import list_budgets
 from processor.store.card_side import Key
 from processor.store.directory import bucket_of
 from processor.store.operations import (
@@ -106,6 +108,13 @@ class OperationsService(OperationsServiceServicer):
         async with ErrorsAnswered(context):
             return await asyncio.to_thread(self._list_undecodable, request)
 
+    async def ListBudgets(
+        self, request: operations_pb2.ListBudgetsRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> operations_pb2.ListBudgetsResponse:
+        """List budgets, with what is used and left."""
+        async with ErrorsAnswered(context):
+            return await asyncio.to_thread(self._list_budgets, request)
+
     async def AdjustAccount(
         self, request: operations_pb2.AdjustAccountRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> operations_pb2.AdjustAccountResponse:
@@ -156,6 +165,18 @@ class OperationsService(OperationsServiceServicer):
         account_part, message_part = parts_of(name, _PARKED)
         account = id_of(account_part, "account")
         return (bucket_of(account, self._bucket_count), id_of(message_part, "message")), account
+
+    def _list_budgets(self, request: operations_pb2.ListBudgetsRequest) -> operations_pb2.ListBudgetsResponse:
+        size, scope = page_size_of(request.page_size), f"budgets/{request.programme}"
+        position = position_of(request.page_token, scope, [str, str, str])
+        after = (position[0], position[1], position[2]) if position else ("", "", "")
+        with self._engine.connect() as connection:
+            snapshot = self._snapshots.refresh(connection)
+            cursor = connection.connection.cursor()
+            found = list_budgets(cursor, request.programme, self._clock(), after=after, limit=size + 1)
+        page, more = cut(found, size)
+        token = page_token(scope, *page[-1].key) if more else ""
+        return operations_pb2.ListBudgetsResponse(budgets=budget_messages(page, snapshot), next_page_token=token)
 
     def _list_undecodable(
         self, request: operations_pb2.ListUndecodableMessagesRequest

@@ -89,6 +89,20 @@ FROM unnest(%(programmes)s::text[], %(budgets)s::text[], %(periods)s::text[]) AS
 JOIN budget_pool p ON p.programme = k.programme AND p.budget = k.budget AND p.period = k.period
 """
 
+# List budgets with what their shares and quotes come to, by name.
+LIST_BUDGETS: Final = """
+SELECT p.programme, p.budget, p.period, p.size, COALESCE(s.used, 0)::bigint, COALESCE(h.held, 0)::bigint,
+       COALESCE(s.reserved, 0)::bigint, COALESCE(s.buckets, 0)::integer
+FROM budget_pool p
+LEFT JOIN (SELECT programme, budget, period, sum(used) AS used, sum(reserved) AS reserved, count(*) AS buckets
+           FROM budget_share GROUP BY programme, budget, period) s USING (programme, budget, period)
+LEFT JOIN (SELECT programme, budget, period, sum(units) AS held FROM budget_hold WHERE expires_at > %(now)s
+           GROUP BY programme, budget, period) h USING (programme, budget, period)
+WHERE (%(wanted)s = '' OR p.programme = %(wanted)s)
+  AND (p.programme, p.budget, p.period) > (%(programme)s, %(budget)s, %(period)s)
+ORDER BY p.programme, p.budget, p.period LIMIT %(limit)s
+"""
+
 # Begin a pool with all of its budget.
 OPEN_POOL: Final = """
 INSERT INTO budget_pool (programme, budget, period, size, remaining, updated_at)
@@ -129,6 +143,18 @@ ON CONFLICT (bucket, programme, budget, period)
 DO UPDATE SET size = EXCLUDED.size, reserved = EXCLUDED.reserved, leased_until = EXCLUDED.leased_until,
               updated_at = EXCLUDED.updated_at
 """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BudgetRow:
+    """What all shares of a budget in one period come to; ``held`` is what open quotes hold."""
+
+    key: BudgetKey
+    size: int
+    used: int
+    held: int
+    reserved: int
+    buckets: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,6 +241,15 @@ def load_left(cursor: Any, keys: Collection[BudgetKey], now: datetime) -> dict[B
         (programme, budget, period): Pool(size=size, remaining=left)
         for programme, budget, period, size, left in cursor.fetchall()
     }
+
+
+def list_budgets(cursor: Any, programme: str, now: datetime, *, after: BudgetKey, limit: int) -> list[BudgetRow]:
+    """Return budgets that anything was asked of, of one programme or of all, by name behind ``after``."""
+    cursor.execute(LIST_BUDGETS, {**_of_pool(after), "wanted": programme, "now": now, "limit": limit})
+    return [
+        BudgetRow(key=(row[0], row[1], row[2]), size=row[3], used=row[4], held=row[5], reserved=row[6], buckets=row[7])
+        for row in cursor.fetchall()
+    ]
 
 
 def _of_pool(key: BudgetKey, **values: Any) -> dict[str, Any]:

@@ -25,51 +25,57 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dprocessor/v1/operations.proto\x12\x0cprocessor.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8b\x01\n\rParkedMessage\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0c\n\x04\x62\x61nk\x18\x03 \x01(\t\x12\x0f\n\x07\x64ialect\x18\x04 \x01(\t\x12\x0e\n\x06\x66ields\x18\x05 \x01(\t\x12-\n\tpark_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"B\n\x19ListParkedMessagesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"d\n\x1aListParkedMessagesResponse\x12-\n\x08messages\x18\x01 \x03(\x0b\x32\x1b.processor.v1.ParkedMessage\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\'\n\x17GetParkedMessageRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\",\n\x1bReplayParkedMessagesRequest\x12\r\n\x05names\x18\x01 \x03(\t\"E\n\x1cReplayParkedMessagesResponse\x12\x0f\n\x07\x64\x65\x63ided\x18\x01 \x01(\x05\x12\x14\n\x0cstill_parked\x18\x02 \x01(\x05\"\xcd\x01\n\x12UndecodableMessage\x12\x0c\n\x04\x62\x61nk\x18\x01 \x01(\t\x12\x0f\n\x07\x64ialect\x18\x02 \x01(\t\x12\x14\n\x0clength_bytes\x18\x03 \x01(\x05\x12\r\n\x05\x66ield\x18\x04 \x01(\t\x12\x10\n\x08position\x18\x05 \x01(\x05\x12\x0f\n\x07problem\x18\x06 \x01(\t\x12\x0e\n\x06\x64igest\x18\x07 \x01(\t\x12\x30\n\x0creceive_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06source\x18\t \x01(\t\"G\n\x1eListUndecodableMessagesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"n\n\x1fListUndecodableMessagesResponse\x12\x32\n\x08messages\x18\x01 \x03(\x0b\x32 .processor.v1.UndecodableMessage\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"f\n\x14\x41\x64justAccountRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05miles\x18\x02 \x01(\x03\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x04 \x01(\t\x12\x12\n\nrequest_id\x18\x05 \x01(\t\"=\n\x15\x41\x64justAccountResponse\x12\x11\n\tavailable\x18\x01 \x01(\x03\x12\x11\n\tduplicate\x18\x02 \x01(\x08\"&\n\x16\x45xplainDecisionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"`\n\x17\x45xplainDecisionResponse\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x11\n\tsentences\x18\x02 \x03(\t\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t\x12\x12\n\nreproduced\x18\x04 \x01(\x08\"\x12\n\x10GetStatusRequest\"\xca\x01\n\x0cWorkerStatus\x12\x0e\n\x06worker\x18\x01 \x01(\t\x12.\n\nstart_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tseen_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08messages\x18\x04 \x01(\x03\x12\x0e\n\x06queued\x18\x05 \x01(\x05\x12\x18\n\x10snapshot_version\x18\x06 \x01(\x03\x12\x0f\n\x07streams\x18\x07 \x01(\x05\"\x89\x01\n\nLinkStatus\x12\x0c\n\x04\x62\x61nk\x18\x01 \x01(\t\x12\x0f\n\x07\x64ialect\x18\x02 \x01(\t\x12\x10\n\x08messages\x18\x03 \x01(\x03\x12\x13\n\x0bundecodable\x18\x04 \x01(\x03\x12\x35\n\x11last_message_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xbd\x03\n\rTcpLinkStatus\x12\x0c\n\x04link\x18\x01 \x01(\t\x12\x0c\n\x04\x62\x61nk\x18\x02 \x01(\t\x12\x0f\n\x07\x64ialect\x18\x03 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x04 \x01(\t\x12)\n\x05state\x18\x05 \x01(\x0e\x32\x1a.processor.v1.TcpLinkState\x12\x13\n\x0b\x63onnections\x18\x06 \x01(\x05\x12\x1d\n\x15signed_on_connections\x18\x07 \x01(\x05\x12\r\n\x05peers\x18\x08 \x03(\t\x12\x10\n\x08messages\x18\t \x01(\x03\x12\x10\n\x08\x61nswered\x18\n \x01(\x03\x12\x13\n\x0bundecodable\x18\x0b \x01(\x03\x12\x12\n\nunanswered\x18\x0c \x01(\x03\x12\x0f\n\x07refused\x18\r \x01(\x03\x12\x1b\n\x13refused_connections\x18\x0e \x01(\x03\x12\x1a\n\x12\x63losed_connections\x18\x0f \x01(\x03\x12\x35\n\x11last_message_time\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0elast_echo_time\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xc4\x01\n\x11GetStatusResponse\x12+\n\x07workers\x18\x01 \x03(\x0b\x32\x1a.processor.v1.WorkerStatus\x12\'\n\x05links\x18\x02 \x03(\x0b\x32\x18.processor.v1.LinkStatus\x12\x19\n\x11reference_version\x18\x03 \x01(\x03\x12\x0e\n\x06parked\x18\x04 \x01(\x03\x12.\n\ttcp_links\x18\x05 \x03(\x0b\x32\x1b.processor.v1.TcpLinkStatus*\xa7\x01\n\x0cTcpLinkState\x12\x1e\n\x1aTCP_LINK_STATE_UNSPECIFIED\x10\x00\x12\x1c\n\x18TCP_LINK_STATE_LISTENING\x10\x01\x12\x1c\n\x18TCP_LINK_STATE_CONNECTED\x10\x02\x12\x1c\n\x18TCP_LINK_STATE_SIGNED_ON\x10\x03\x12\x1d\n\x19TCP_LINK_STATE_SIGNED_OFF\x10\x04\x32\xc3\x05\n\x11OperationsService\x12g\n\x12ListParkedMessages\x12\'.processor.v1.ListParkedMessagesRequest\x1a(.processor.v1.ListParkedMessagesResponse\x12V\n\x10GetParkedMessage\x12%.processor.v1.GetParkedMessageRequest\x1a\x1b.processor.v1.ParkedMessage\x12m\n\x14ReplayParkedMessages\x12).processor.v1.ReplayParkedMessagesRequest\x1a*.processor.v1.ReplayParkedMessagesResponse\x12v\n\x17ListUndecodableMessages\x12,.processor.v1.ListUndecodableMessagesRequest\x1a-.processor.v1.ListUndecodableMessagesResponse\x12X\n\rAdjustAccount\x12\".processor.v1.AdjustAccountRequest\x1a#.processor.v1.AdjustAccountResponse\x12^\n\x0f\x45xplainDecision\x12$.processor.v1.ExplainDecisionRequest\x1a%.processor.v1.ExplainDecisionResponse\x12L\n\tGetStatus\x12\x1e.processor.v1.GetStatusRequest\x1a\x1f.processor.v1.GetStatusResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dprocessor/v1/operations.proto\x12\x0cprocessor.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"N\n\x12ListBudgetsRequest\x12\x11\n\tprogramme\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"U\n\x13ListBudgetsResponse\x12%\n\x07\x62udgets\x18\x01 \x03(\x0b\x32\x14.processor.v1.Budget\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xa6\x01\n\x06\x42udget\x12\x11\n\tprogramme\x18\x01 \x01(\t\x12\x0e\n\x06\x62udget\x18\x02 \x01(\t\x12\x0e\n\x06period\x18\x03 \x01(\t\x12\x0e\n\x06\x63ounts\x18\x04 \x01(\t\x12\x0c\n\x04size\x18\x05 \x01(\x03\x12\x0c\n\x04used\x18\x06 \x01(\x03\x12\x0c\n\x04held\x18\x07 \x01(\x03\x12\x10\n\x08reserved\x18\x08 \x01(\x03\x12\x0c\n\x04left\x18\t \x01(\x03\x12\x0f\n\x07\x62uckets\x18\n \x01(\x05\"\x8b\x01\n\rParkedMessage\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0c\n\x04\x62\x61nk\x18\x03 \x01(\t\x12\x0f\n\x07\x64ialect\x18\x04 \x01(\t\x12\x0e\n\x06\x66ields\x18\x05 \x01(\t\x12-\n\tpark_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"B\n\x19ListParkedMessagesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"d\n\x1aListParkedMessagesResponse\x12-\n\x08messages\x18\x01 \x03(\x0b\x32\x1b.processor.v1.ParkedMessage\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\'\n\x17GetParkedMessageRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\",\n\x1bReplayParkedMessagesRequest\x12\r\n\x05names\x18\x01 \x03(\t\"E\n\x1cReplayParkedMessagesResponse\x12\x0f\n\x07\x64\x65\x63ided\x18\x01 \x01(\x05\x12\x14\n\x0cstill_parked\x18\x02 \x01(\x05\"\xcd\x01\n\x12UndecodableMessage\x12\x0c\n\x04\x62\x61nk\x18\x01 \x01(\t\x12\x0f\n\x07\x64ialect\x18\x02 \x01(\t\x12\x14\n\x0clength_bytes\x18\x03 \x01(\x05\x12\r\n\x05\x66ield\x18\x04 \x01(\t\x12\x10\n\x08position\x18\x05 \x01(\x05\x12\x0f\n\x07problem\x18\x06 \x01(\t\x12\x0e\n\x06\x64igest\x18\x07 \x01(\t\x12\x30\n\x0creceive_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06source\x18\t \x01(\t\"G\n\x1eListUndecodableMessagesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"n\n\x1fListUndecodableMessagesResponse\x12\x32\n\x08messages\x18\x01 \x03(\x0b\x32 .processor.v1.UndecodableMessage\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"f\n\x14\x41\x64justAccountRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05miles\x18\x02 \x01(\x03\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x04 \x01(\t\x12\x12\n\nrequest_id\x18\x05 \x01(\t\"=\n\x15\x41\x64justAccountResponse\x12\x11\n\tavailable\x18\x01 \x01(\x03\x12\x11\n\tduplicate\x18\x02 \x01(\x08\"&\n\x16\x45xplainDecisionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"`\n\x17\x45xplainDecisionResponse\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x11\n\tsentences\x18\x02 \x03(\t\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t\x12\x12\n\nreproduced\x18\x04 \x01(\x08\"\x12\n\x10GetStatusRequest\"\xca\x01\n\x0cWorkerStatus\x12\x0e\n\x06worker\x18\x01 \x01(\t\x12.\n\nstart_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tseen_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08messages\x18\x04 \x01(\x03\x12\x0e\n\x06queued\x18\x05 \x01(\x05\x12\x18\n\x10snapshot_version\x18\x06 \x01(\x03\x12\x0f\n\x07streams\x18\x07 \x01(\x05\"\x89\x01\n\nLinkStatus\x12\x0c\n\x04\x62\x61nk\x18\x01 \x01(\t\x12\x0f\n\x07\x64ialect\x18\x02 \x01(\t\x12\x10\n\x08messages\x18\x03 \x01(\x03\x12\x13\n\x0bundecodable\x18\x04 \x01(\x03\x12\x35\n\x11last_message_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xbd\x03\n\rTcpLinkStatus\x12\x0c\n\x04link\x18\x01 \x01(\t\x12\x0c\n\x04\x62\x61nk\x18\x02 \x01(\t\x12\x0f\n\x07\x64ialect\x18\x03 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x04 \x01(\t\x12)\n\x05state\x18\x05 \x01(\x0e\x32\x1a.processor.v1.TcpLinkState\x12\x13\n\x0b\x63onnections\x18\x06 \x01(\x05\x12\x1d\n\x15signed_on_connections\x18\x07 \x01(\x05\x12\r\n\x05peers\x18\x08 \x03(\t\x12\x10\n\x08messages\x18\t \x01(\x03\x12\x10\n\x08\x61nswered\x18\n \x01(\x03\x12\x13\n\x0bundecodable\x18\x0b \x01(\x03\x12\x12\n\nunanswered\x18\x0c \x01(\x03\x12\x0f\n\x07refused\x18\r \x01(\x03\x12\x1b\n\x13refused_connections\x18\x0e \x01(\x03\x12\x1a\n\x12\x63losed_connections\x18\x0f \x01(\x03\x12\x35\n\x11last_message_time\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0elast_echo_time\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xc4\x01\n\x11GetStatusResponse\x12+\n\x07workers\x18\x01 \x03(\x0b\x32\x1a.processor.v1.WorkerStatus\x12\'\n\x05links\x18\x02 \x03(\x0b\x32\x18.processor.v1.LinkStatus\x12\x19\n\x11reference_version\x18\x03 \x01(\x03\x12\x0e\n\x06parked\x18\x04 \x01(\x03\x12.\n\ttcp_links\x18\x05 \x03(\x0b\x32\x1b.processor.v1.TcpLinkStatus*\xa7\x01\n\x0cTcpLinkState\x12\x1e\n\x1aTCP_LINK_STATE_UNSPECIFIED\x10\x00\x12\x1c\n\x18TCP_LINK_STATE_LISTENING\x10\x01\x12\x1c\n\x18TCP_LINK_STATE_CONNECTED\x10\x02\x12\x1c\n\x18TCP_LINK_STATE_SIGNED_ON\x10\x03\x12\x1d\n\x19TCP_LINK_STATE_SIGNED_OFF\x10\x04\x32\x97\x06\n\x11OperationsService\x12g\n\x12ListParkedMessages\x12\'.processor.v1.ListParkedMessagesRequest\x1a(.processor.v1.ListParkedMessagesResponse\x12V\n\x10GetParkedMessage\x12%.processor.v1.GetParkedMessageRequest\x1a\x1b.processor.v1.ParkedMessage\x12m\n\x14ReplayParkedMessages\x12).processor.v1.ReplayParkedMessagesRequest\x1a*.processor.v1.ReplayParkedMessagesResponse\x12v\n\x17ListUndecodableMessages\x12,.processor.v1.ListUndecodableMessagesRequest\x1a-.processor.v1.ListUndecodableMessagesResponse\x12X\n\rAdjustAccount\x12\".processor.v1.AdjustAccountRequest\x1a#.processor.v1.AdjustAccountResponse\x12^\n\x0f\x45xplainDecision\x12$.processor.v1.ExplainDecisionRequest\x1a%.processor.v1.ExplainDecisionResponse\x12R\n\x0bListBudgets\x12 .processor.v1.ListBudgetsRequest\x1a!.processor.v1.ListBudgetsResponse\x12L\n\tGetStatus\x12\x1e.processor.v1.GetStatusRequest\x1a\x1f.processor.v1.GetStatusResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'processor.v1.operations_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_TCPLINKSTATE']._serialized_start=2261
-  _globals['_TCPLINKSTATE']._serialized_end=2428
-  _globals['_PARKEDMESSAGE']._serialized_start=81
-  _globals['_PARKEDMESSAGE']._serialized_end=220
-  _globals['_LISTPARKEDMESSAGESREQUEST']._serialized_start=222
-  _globals['_LISTPARKEDMESSAGESREQUEST']._serialized_end=288
-  _globals['_LISTPARKEDMESSAGESRESPONSE']._serialized_start=290
-  _globals['_LISTPARKEDMESSAGESRESPONSE']._serialized_end=390
-  _globals['_GETPARKEDMESSAGEREQUEST']._serialized_start=392
-  _globals['_GETPARKEDMESSAGEREQUEST']._serialized_end=431
-  _globals['_REPLAYPARKEDMESSAGESREQUEST']._serialized_start=433
-  _globals['_REPLAYPARKEDMESSAGESREQUEST']._serialized_end=477
-  _globals['_REPLAYPARKEDMESSAGESRESPONSE']._serialized_start=479
-  _globals['_REPLAYPARKEDMESSAGESRESPONSE']._serialized_end=548
-  _globals['_UNDECODABLEMESSAGE']._serialized_start=551
-  _globals['_UNDECODABLEMESSAGE']._serialized_end=756
-  _globals['_LISTUNDECODABLEMESSAGESREQUEST']._serialized_start=758
-  _globals['_LISTUNDECODABLEMESSAGESREQUEST']._serialized_end=829
-  _globals['_LISTUNDECODABLEMESSAGESRESPONSE']._serialized_start=831
-  _globals['_LISTUNDECODABLEMESSAGESRESPONSE']._serialized_end=941
-  _globals['_ADJUSTACCOUNTREQUEST']._serialized_start=943
-  _globals['_ADJUSTACCOUNTREQUEST']._serialized_end=1045
-  _globals['_ADJUSTACCOUNTRESPONSE']._serialized_start=1047
-  _globals['_ADJUSTACCOUNTRESPONSE']._serialized_end=1108
-  _globals['_EXPLAINDECISIONREQUEST']._serialized_start=1110
-  _globals['_EXPLAINDECISIONREQUEST']._serialized_end=1148
-  _globals['_EXPLAINDECISIONRESPONSE']._serialized_start=1150
-  _globals['_EXPLAINDECISIONRESPONSE']._serialized_end=1246
-  _globals['_GETSTATUSREQUEST']._serialized_start=1248
-  _globals['_GETSTATUSREQUEST']._serialized_end=1266
-  _globals['_WORKERSTATUS']._serialized_start=1269
-  _globals['_WORKERSTATUS']._serialized_end=1471
-  _globals['_LINKSTATUS']._serialized_start=1474
-  _globals['_LINKSTATUS']._serialized_end=1611
-  _globals['_TCPLINKSTATUS']._serialized_start=1614
-  _globals['_TCPLINKSTATUS']._serialized_end=2059
-  _globals['_GETSTATUSRESPONSE']._serialized_start=2062
-  _globals['_GETSTATUSRESPONSE']._serialized_end=2258
-  _globals['_OPERATIONSSERVICE']._serialized_start=2431
-  _globals['_OPERATIONSSERVICE']._serialized_end=3138
+  _globals['_TCPLINKSTATE']._serialized_start=2597
+  _globals['_TCPLINKSTATE']._serialized_end=2764
+  _globals['_LISTBUDGETSREQUEST']._serialized_start=80
+  _globals['_LISTBUDGETSREQUEST']._serialized_end=158
+  _globals['_LISTBUDGETSRESPONSE']._serialized_start=160
+  _globals['_LISTBUDGETSRESPONSE']._serialized_end=245
+  _globals['_BUDGET']._serialized_start=248
+  _globals['_BUDGET']._serialized_end=414
+  _globals['_PARKEDMESSAGE']._serialized_start=417
+  _globals['_PARKEDMESSAGE']._serialized_end=556
+  _globals['_LISTPARKEDMESSAGESREQUEST']._serialized_start=558
+  _globals['_LISTPARKEDMESSAGESREQUEST']._serialized_end=624
+  _globals['_LISTPARKEDMESSAGESRESPONSE']._serialized_start=626
+  _globals['_LISTPARKEDMESSAGESRESPONSE']._serialized_end=726
+  _globals['_GETPARKEDMESSAGEREQUEST']._serialized_start=728
+  _globals['_GETPARKEDMESSAGEREQUEST']._serialized_end=767
+  _globals['_REPLAYPARKEDMESSAGESREQUEST']._serialized_start=769
+  _globals['_REPLAYPARKEDMESSAGESREQUEST']._serialized_end=813
+  _globals['_REPLAYPARKEDMESSAGESRESPONSE']._serialized_start=815
+  _globals['_REPLAYPARKEDMESSAGESRESPONSE']._serialized_end=884
+  _globals['_UNDECODABLEMESSAGE']._serialized_start=887
+  _globals['_UNDECODABLEMESSAGE']._serialized_end=1092
+  _globals['_LISTUNDECODABLEMESSAGESREQUEST']._serialized_start=1094
+  _globals['_LISTUNDECODABLEMESSAGESREQUEST']._serialized_end=1165
+  _globals['_LISTUNDECODABLEMESSAGESRESPONSE']._serialized_start=1167
+  _globals['_LISTUNDECODABLEMESSAGESRESPONSE']._serialized_end=1277
+  _globals['_ADJUSTACCOUNTREQUEST']._serialized_start=1279
+  _globals['_ADJUSTACCOUNTREQUEST']._serialized_end=1381
+  _globals['_ADJUSTACCOUNTRESPONSE']._serialized_start=1383
+  _globals['_ADJUSTACCOUNTRESPONSE']._serialized_end=1444
+  _globals['_EXPLAINDECISIONREQUEST']._serialized_start=1446
+  _globals['_EXPLAINDECISIONREQUEST']._serialized_end=1484
+  _globals['_EXPLAINDECISIONRESPONSE']._serialized_start=1486
+  _globals['_EXPLAINDECISIONRESPONSE']._serialized_end=1582
+  _globals['_GETSTATUSREQUEST']._serialized_start=1584
+  _globals['_GETSTATUSREQUEST']._serialized_end=1602
+  _globals['_WORKERSTATUS']._serialized_start=1605
+  _globals['_WORKERSTATUS']._serialized_end=1807
+  _globals['_LINKSTATUS']._serialized_start=1810
+  _globals['_LINKSTATUS']._serialized_end=1947
+  _globals['_TCPLINKSTATUS']._serialized_start=1950
+  _globals['_TCPLINKSTATUS']._serialized_end=2395
+  _globals['_GETSTATUSRESPONSE']._serialized_start=2398
+  _globals['_GETSTATUSRESPONSE']._serialized_end=2594
+  _globals['_OPERATIONSSERVICE']._serialized_start=2767
+  _globals['_OPERATIONSSERVICE']._serialized_end=3558
 # @@protoc_insertion_point(module_scope)

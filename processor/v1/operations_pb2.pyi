@@ -53,6 +53,122 @@ TCP_LINK_STATE_SIGNED_OFF: TcpLinkState.ValueType  # 4
 Global___TcpLinkState: _TypeAlias = TcpLinkState  # noqa: Y015
 
 @_typing.final
+class ListBudgetsRequest(_message.Message):
+    """Which budgets to list."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROGRAMME_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    programme: _builtins.str
+    """A programme's identifier, empty for every one."""
+    page_size: _builtins.int
+    """How many at most, 1 to 1000; 0 means 50."""
+    page_token: _builtins.str
+    """Where the last call stopped, empty to begin."""
+    def __init__(
+        self,
+        *,
+        programme: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "programme", b"programme"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListBudgetsRequest: _TypeAlias = ListBudgetsRequest  # noqa: Y015
+
+@_typing.final
+class ListBudgetsResponse(_message.Message):
+    """What was listed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BUDGETS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Where the next call begins, empty at the end."""
+    @_builtins.property
+    def budgets(self) -> _containers.RepeatedCompositeFieldContainer[Global___Budget]:
+        """Budgets by programme, name and period."""
+
+    def __init__(
+        self,
+        *,
+        budgets: _abc.Iterable[Global___Budget] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["budgets", b"budgets", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListBudgetsResponse: _TypeAlias = ListBudgetsResponse  # noqa: Y015
+
+@_typing.final
+class Budget(_message.Message):
+    """What all accounts together took of a budget in one period."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROGRAMME_FIELD_NUMBER: _builtins.int
+    BUDGET_FIELD_NUMBER: _builtins.int
+    PERIOD_FIELD_NUMBER: _builtins.int
+    COUNTS_FIELD_NUMBER: _builtins.int
+    SIZE_FIELD_NUMBER: _builtins.int
+    USED_FIELD_NUMBER: _builtins.int
+    HELD_FIELD_NUMBER: _builtins.int
+    RESERVED_FIELD_NUMBER: _builtins.int
+    LEFT_FIELD_NUMBER: _builtins.int
+    BUCKETS_FIELD_NUMBER: _builtins.int
+    programme: _builtins.str
+    """The programme's identifier."""
+    budget: _builtins.str
+    """The budget's identifier; with /holders behind it, its places."""
+    period: _builtins.str
+    """The period, as YYYY-MM-DD, YYYY-Www, YYYY-MM or YYYY, or lifetime."""
+    counts: _builtins.str
+    """What it counts: the programme's miles, an ISO 4217 currency, or holders."""
+    size: _builtins.int
+    """Its size when it was last dealt, in the smallest part of what it counts."""
+    used: _builtins.int
+    """What purchases hold of it."""
+    held: _builtins.int
+    """What open quotes hold of it."""
+    reserved: _builtins.int
+    """What buckets have reserved of it, used or not."""
+    left: _builtins.int
+    """What can still be given: neither used nor held."""
+    buckets: _builtins.int
+    """How many buckets have a share of it."""
+    def __init__(
+        self,
+        *,
+        programme: _builtins.str = ...,
+        budget: _builtins.str = ...,
+        period: _builtins.str = ...,
+        counts: _builtins.str = ...,
+        size: _builtins.int = ...,
+        used: _builtins.int = ...,
+        held: _builtins.int = ...,
+        reserved: _builtins.int = ...,
+        left: _builtins.int = ...,
+        buckets: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["buckets", b"buckets", "budget", b"budget", "counts", b"counts", "held", b"held", "left", b"left", "period", b"period", "programme", b"programme", "reserved", b"reserved", "size", b"size", "used", b"used"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Budget: _TypeAlias = Budget  # noqa: Y015
+
+@_typing.final
 class ParkedMessage(_message.Message):
     """A message that waits to be decided."""
 

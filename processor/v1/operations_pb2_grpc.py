@@ -65,6 +65,11 @@ class OperationsServiceStub:
                 request_serializer=processor_dot_v1_dot_operations__pb2.ExplainDecisionRequest.SerializeToString,
                 response_deserializer=processor_dot_v1_dot_operations__pb2.ExplainDecisionResponse.FromString,
                 _registered_method=True)
+        self.ListBudgets = channel.unary_unary(
+                '/processor.v1.OperationsService/ListBudgets',
+                request_serializer=processor_dot_v1_dot_operations__pb2.ListBudgetsRequest.SerializeToString,
+                response_deserializer=processor_dot_v1_dot_operations__pb2.ListBudgetsResponse.FromString,
+                _registered_method=True)
         self.GetStatus = channel.unary_unary(
                 '/processor.v1.OperationsService/GetStatus',
                 request_serializer=processor_dot_v1_dot_operations__pb2.GetStatusRequest.SerializeToString,
@@ -118,6 +123,13 @@ class OperationsServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListBudgets(self, request, context):
+        """Lists the budgets that anything was asked of, with what is used and left.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetStatus(self, request, context):
         """Returns the state of workers, links, queues and the reference data snapshot.
         """
@@ -157,6 +169,11 @@ def add_OperationsServiceServicer_to_server(servicer, server):
                     servicer.ExplainDecision,
                     request_deserializer=processor_dot_v1_dot_operations__pb2.ExplainDecisionRequest.FromString,
                     response_serializer=processor_dot_v1_dot_operations__pb2.ExplainDecisionResponse.SerializeToString,
+            ),
+            'ListBudgets': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListBudgets,
+                    request_deserializer=processor_dot_v1_dot_operations__pb2.ListBudgetsRequest.FromString,
+                    response_serializer=processor_dot_v1_dot_operations__pb2.ListBudgetsResponse.SerializeToString,
             ),
             'GetStatus': grpc.unary_unary_rpc_method_handler(
                     servicer.GetStatus,
@@ -327,6 +344,33 @@ class OperationsService:
             '/processor.v1.OperationsService/ExplainDecision',
             processor_dot_v1_dot_operations__pb2.ExplainDecisionRequest.SerializeToString,
             processor_dot_v1_dot_operations__pb2.ExplainDecisionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListBudgets(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/processor.v1.OperationsService/ListBudgets',
+            processor_dot_v1_dot_operations__pb2.ListBudgetsRequest.SerializeToString,
+            processor_dot_v1_dot_operations__pb2.ListBudgetsResponse.FromString,
             options,
             channel_credentials,
             insecure,

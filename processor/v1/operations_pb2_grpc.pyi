@@ -45,6 +45,8 @@ class OperationsServiceStub:
     """Gives or takes miles, with a reason; the same request_id again changes nothing."""
     ExplainDecision: _grpc.UnaryUnaryMultiCallable[_operations_pb2.ExplainDecisionRequest, _operations_pb2.ExplainDecisionResponse]
     """Recomputes a stored decision from its inputs and says why it gave what it gave."""
+    ListBudgets: _grpc.UnaryUnaryMultiCallable[_operations_pb2.ListBudgetsRequest, _operations_pb2.ListBudgetsResponse]
+    """Lists the budgets that anything was asked of, with what is used and left."""
     GetStatus: _grpc.UnaryUnaryMultiCallable[_operations_pb2.GetStatusRequest, _operations_pb2.GetStatusResponse]
     """Returns the state of workers, links, queues and the reference data snapshot."""
 
@@ -65,6 +67,8 @@ class OperationsServiceAsyncStub(OperationsServiceStub):
     """Gives or takes miles, with a reason; the same request_id again changes nothing."""
     ExplainDecision: _aio.UnaryUnaryMultiCallable[_operations_pb2.ExplainDecisionRequest, _operations_pb2.ExplainDecisionResponse]  # type: ignore[assignment]
     """Recomputes a stored decision from its inputs and says why it gave what it gave."""
+    ListBudgets: _aio.UnaryUnaryMultiCallable[_operations_pb2.ListBudgetsRequest, _operations_pb2.ListBudgetsResponse]  # type: ignore[assignment]
+    """Lists the budgets that anything was asked of, with what is used and left."""
     GetStatus: _aio.UnaryUnaryMultiCallable[_operations_pb2.GetStatusRequest, _operations_pb2.GetStatusResponse]  # type: ignore[assignment]
     """Returns the state of workers, links, queues and the reference data snapshot."""
 
@@ -118,6 +122,14 @@ class OperationsServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_operations_pb2.ExplainDecisionResponse, _abc.Awaitable[_operations_pb2.ExplainDecisionResponse]]:
         """Recomputes a stored decision from its inputs and says why it gave what it gave."""
+
+    @_abc_1.abstractmethod
+    def ListBudgets(
+        self,
+        request: _operations_pb2.ListBudgetsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operations_pb2.ListBudgetsResponse, _abc.Awaitable[_operations_pb2.ListBudgetsResponse]]:
+        """Lists the budgets that anything was asked of, with what is used and left."""
 
     @_abc_1.abstractmethod
     def GetStatus(

@@ -12,6 +12,8 @@ from sqlalchemy import text
 
 from processor.flow.join_accounts import join_account
 from processor.flow.submission import Answer, IncomingMessage
+from processor.rpc.budget_messages import budget_messages
+from processor.store.budget import list_budgets
 from processor.store.directory import CardAddress, bucket_of
 from processor.store.verification import snapshot
 from settlement.verification import verify
@@ -344,3 +346,22 @@ def _end_connections(database: Database, *, times: int) -> None:
                     " AND pid <> pg_backend_pid() AND usename = 'cobrand_service'"
                 )
             )
+
+
+def test_operations_see_what_is_used_and_left(database: Database) -> None:
+    """Every budget that was asked is listed once, a page at a time, with what quotes hold beside what is used."""
+    pipeline = started(database, "{id: launch, rules: [base], miles: 500, holders: 20}")
+    pipeline.send(*map(bought, range(1, 4)))
+    pipeline.send(beta("0100", 7))
+
+    with database.service.connect() as connection:
+        cursor = connection.connection.cursor()
+        found = list_budgets(cursor, "skyways", pipeline.now, after=("", "", ""), limit=10)
+        behind = list_budgets(cursor, "", pipeline.now, after=found[0].key, limit=10)
+
+    assert [("launch", 500, 150, 50), ("launch/holders", 20, 3, 1)] == [
+        (row.key[1], row.size, row.used, row.held) for row in found
+    ]
+    assert found[1:] == behind
+    shown = budget_messages(found, pipeline.snapshots.current)
+    assert [("SKY", 300), ("holders", 16)] == [(budget.counts, budget.left) for budget in shown]
