@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from processor.core.conditions import Circumstances
 from processor.core.contest import Entitlement, Lost, contest
-from processor.core.event import Event
+from processor.core.event import CLEARING_KINDS, Event
 from processor.core.expressed import unexpressed
 from processor.core.lifecycle import PurchaseState
 from processor.core.merchant_match import match_merchant
@@ -72,6 +72,8 @@ def circumstances_of(anchor: Event, partner: Partner | None, member: Member = NO
         local_date=anchor.local_date,
         local_time=anchor.local_time,
         member=member,
+        country=anchor.country,
+        instant=None if anchor.kind in CLEARING_KINDS else anchor.at,
     )
 
 

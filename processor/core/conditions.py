@@ -7,9 +7,10 @@ holds for all that the purchase comes to in one currency.
 from bisect import bisect
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from enum import StrEnum
 from typing import NamedTuple
+from zoneinfo import ZoneInfo
 
 from processor.core.expression import Expression
 from processor.core.person import NOBODY, Member, Person, PersonUnmet
@@ -20,6 +21,8 @@ class Channel(StrEnum):
 
     CARD_PRESENT = "card-present"
     CONTACTLESS = "contactless"
+    WALLET = "wallet"
+    PAY_AT_PUMP = "pay-at-pump"
     E_COMMERCE = "e-commerce"
     MAIL_PHONE = "mail-phone"
     RECURRING = "recurring"
@@ -33,6 +36,7 @@ class Unmet(StrEnum):
     MCCS = "mccs"
     SECTORS = "sectors"
     MERCHANTS = "merchants"
+    COUNTRIES = "countries"
     CHANNELS = "channels"
     CURRENCIES = "currencies"
     DATES = "dates"
@@ -50,6 +54,9 @@ class Circumstances(NamedTuple):
     ``local_time`` and ``channel`` are empty where the message does not say; ``partner`` is None where no brand matched.
     ``currency`` is that of the transaction amount.
     ``member`` is who made it, as far as rules ask.
+    ``country`` is the card acceptor's (ISO 3166-1, two letters), empty where the message does not say.
+    ``instant`` is when it was sent, in seconds since 1970 UTC; None where only a clearing record tells, whose time is
+    local.
     """
 
     partner: str | None
@@ -63,6 +70,15 @@ class Circumstances(NamedTuple):
     local_date: date
     local_time: str
     member: Member = NOBODY
+    country: str = ""
+    instant: int | None = None
+
+    def clock_in(self, zone: ZoneInfo | None) -> tuple[date, str]:
+        """Return the date and the time (HHMM) in a zone; the card acceptor's own without one."""
+        if zone is None or self.instant is None:
+            return self.local_date, self.local_time
+        there = datetime.fromtimestamp(self.instant, zone)
+        return there.date(), f"{there:%H%M}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +100,7 @@ class Conditions:
     ``partners`` and ``products`` are identifiers, ``mccs`` codes, ``merchants`` pairs of acquirer and card acceptor.
     ``dates`` is the first and the last day, ``weekdays`` are ISO numbers (1 is Monday).
     ``hours`` are the first minute (HHMM) and the first one behind; the latter is smaller where midnight lies between.
+    ``zone`` is where dates, weekdays and hours are told, None for the card acceptor's own place.
     ``amounts`` is by currency; an amount in a currency that it does not name does not count.
     ``person`` is who the rule is for, None where it is for everybody.
     ``expression`` is asked last, of each purchase that meets all else; None where there is none.
@@ -94,11 +111,13 @@ class Conditions:
     mccs: frozenset[str] = frozenset()
     sectors: frozenset[str] = frozenset()
     merchants: frozenset[tuple[str, str]] = frozenset()
+    countries: frozenset[str] = frozenset()
     channels: frozenset[str] = frozenset()
     currencies: frozenset[str] = frozenset()
     dates: tuple[date, date] | None = None
     weekdays: frozenset[int] = frozenset()
     hours: tuple[str, str] | None = None
+    zone: ZoneInfo | None = None
     amounts: Mapping[str, AmountRange] = field(default_factory=dict)
     person: Person | None = None
     expression: Expression | None = None
@@ -124,6 +143,8 @@ class Conditions:
             return Unmet.SECTORS
         if self.merchants and (at.acquirer, at.acceptor) not in self.merchants:
             return Unmet.MERCHANTS
+        if self.countries and at.country not in self.countries:
+            return Unmet.COUNTRIES
         return None
 
     def _unmet_by_manner(self, at: Circumstances) -> Unmet | None:
@@ -131,11 +152,15 @@ class Conditions:
             return Unmet.CHANNELS
         if self.currencies and at.currency not in self.currencies:
             return Unmet.CURRENCIES
-        if self.dates and not self.dates[0] <= at.local_date <= self.dates[1]:
+        return self._unmet_by_time(at) if self.dates or self.weekdays or self.hours else None
+
+    def _unmet_by_time(self, at: Circumstances) -> Unmet | None:
+        day, time = at.clock_in(self.zone)
+        if self.dates and not self.dates[0] <= day <= self.dates[1]:
             return Unmet.DATES
-        if self.weekdays and at.local_date.isoweekday() not in self.weekdays:
+        if self.weekdays and day.isoweekday() not in self.weekdays:
             return Unmet.WEEKDAYS
-        if self.hours and not (at.local_time and _within(self.hours, at.local_time)):
+        if self.hours and not (time and _within(self.hours, time)):
             return Unmet.HOURS
         return None
 
@@ -151,21 +176,25 @@ class Kinds:
     Card acceptors that no condition names are alike, and so are all minutes between two that conditions name.
     Members are alike who have the same tier and segments, where conditions name them; what differs from one to the next
     is no part of a kind.
+    Where conditions name countries or zones, the country and what the clocks there say are part of it.
     """
 
-    __slots__ = ("_edges", "_merchants", "_persons")
+    __slots__ = ("_by_country", "_edges", "_edges_of_zones", "_merchants", "_persons")
 
     def __init__(self, conditions: Iterable[Conditions]) -> None:
         stated = tuple(conditions)
         self._merchants = frozenset(merchant for when in stated for merchant in when.merchants)
-        self._edges = sorted({minute for when in stated if when.hours for minute in when.hours})
+        self._edges = _edges_in(stated, None)
+        zones = {when.zone for when in stated if when.zone is not None}
+        self._edges_of_zones = [(zone, _edges_in(stated, zone)) for zone in sorted(zones, key=str)]
+        self._by_country = any(when.countries for when in stated)
         self._persons = any(when.person is not None for when in stated)
 
     def of(self, at: Circumstances) -> tuple[object, ...]:
         """Return what tells a purchase's kind from every other."""
-        partner, _, product, mcc, acquirer, acceptor, channel, currency, local_date, local_time, member = at
+        partner, _, product, mcc, acquirer, acceptor, channel, currency, local_date, local_time, member = at[:11]
         merchant = (acquirer, acceptor)
-        kind = (
+        kind: tuple[object, ...] = (
             partner,
             product,
             mcc,
@@ -175,4 +204,17 @@ class Kinds:
             local_date,
             bisect(self._edges, local_time) if local_time else -1,
         )
+        if self._by_country or self._edges_of_zones:
+            kind = (*kind, at.country, *[_minutes(at, zone, edges) for zone, edges in self._edges_of_zones])
         return (*kind, member.tier, member.segments) if self._persons else kind
+
+
+def _edges_in(stated: Iterable[Conditions], zone: ZoneInfo | None) -> list[str]:
+    """Return the minutes that conditions name in one zone, in their order."""
+    return sorted({minute for when in stated if when.hours and when.zone == zone for minute in when.hours})
+
+
+def _minutes(at: Circumstances, zone: ZoneInfo, edges: list[str]) -> tuple[date, int]:
+    """Return the day in a zone, and between which minutes that conditions name the time there is."""
+    day, time = at.clock_in(zone)
+    return day, bisect(edges, time) if time else -1

@@ -77,6 +77,7 @@ class Event(NamedTuple):
     local_time: str = ""
     channel: str = ""
     asked: bool = False
+    country: str = ""
     rules: tuple[str, ...] = ()
 
     @property
@@ -126,6 +127,7 @@ def event_of(message: CardMessage, link: Link, product: str, surviving: Collecti
         refers_to=message.refers_to,
         local_time=message.local_time,
         channel=message.channel,
+        country=message.country,
         rules=message.rules,
         asked=is_asked(message, link),
     )

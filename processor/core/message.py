@@ -79,7 +79,8 @@ class CardMessage:
     ``refers_to`` holds the ids of messages of the same account that an event of operations or the processor is about,
     ``rules`` the rules of the programme that it is about, empty for all.
     ``local_time`` is HHMM at the card acceptor and ``channel`` how the card was used
-    (:class:`~processor.core.conditions.Channel`), empty where the message does not say.
+    (:class:`~processor.core.conditions.Channel`), ``country`` the card acceptor's (ISO 3166-1, two letters); each is
+    empty where the message does not say.
     ``oddities`` lists what was odd in fields the decision does not need.
     """
 
@@ -126,4 +127,5 @@ class CardMessage:
     rules: tuple[str, ...] = ()
     local_time: str = ""
     channel: str = ""
+    country: str = ""
     oddities: tuple[str, ...] = ()

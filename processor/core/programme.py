@@ -165,6 +165,7 @@ class Programme:
     ``rules`` are in their own order; ``caps_of_rule``, ``budgets_of_rule``, ``velocity_of_rule``
     and ``plan`` are their indexes.
     ``rewards`` are the soft rewards that a holder can have.
+    ``zoned`` says that some rule tells the time in a zone of its own.
     ``at_till`` names the rules whose discount the retailer's terminal takes off.
     ``groups`` says which rule of each exclusive group counts.
     ``tiers`` are those of members, the lowest first; ``segments`` the groups of members that are declared.
@@ -205,6 +206,7 @@ class Programme:
     velocity: tuple[Velocity, ...] = ()
     caps_of_rule: Mapping[str, tuple[Cap, ...]] = field(init=False)
     at_till: frozenset[str] = field(init=False, repr=False, compare=False)
+    zoned: bool = field(init=False, repr=False, compare=False)
     timings: frozenset[Timing] = field(init=False)
     budgets_of_rule: Mapping[str, tuple[Budget, ...]] = field(init=False)
     in_proportion: bool = field(init=False)
@@ -223,6 +225,7 @@ class Programme:
         budgets = {rule: tuple(budget for budget in self.budgets if rule in budget.rules) for rule in budgeted}
         object.__setattr__(self, "rules", rules)
         object.__setattr__(self, "caps_of_rule", caps)
+        object.__setattr__(self, "zoned", any(rule.when.zone is not None for rule in rules))
         object.__setattr__(self, "at_till", frozenset(rule.id for rule in rules if rule.at_till))
         object.__setattr__(self, "timings", frozenset(rule.timing for rule in rules if rule.timing is not None))
         object.__setattr__(self, "budgets_of_rule", budgets)

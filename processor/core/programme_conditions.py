@@ -7,8 +7,10 @@ from collections.abc import Iterator, Mapping
 from datetime import date
 from decimal import Decimal
 from typing import Any, Final
+from zoneinfo import ZoneInfo, available_timezones
 
 from processor.core.conditions import AmountRange, Conditions
+from processor.core.country import country_of_code
 from processor.core.expression import Expression, Refused, compile_expression
 from processor.core.located_document import DocumentError, LocatedDocument, Path, did_you_mean, shown
 from processor.core.money import exponent
@@ -28,11 +30,13 @@ def compile_conditions(rule: Mapping[str, Any]) -> Conditions:
         mccs=frozenset(code for written in when.get("mccs", ()) for code in codes_of(written)),
         sectors=frozenset(when.get("sectors", ())),
         merchants=frozenset((entry["acquirer"], entry["acceptor"]) for entry in when.get("merchants", ())),
+        countries=frozenset(when.get("countries", ())),
         channels=frozenset(when.get("channels", ())),
         currencies=frozenset(when.get("currencies", ())),
         dates=(_day(days.get("from")) or date.min, _day(days.get("to")) or date.max) if days else None,
         weekdays=frozenset(WEEKDAYS.index(day) + 1 for day in when.get("weekdays", ())),
         hours=(_clock(hours["from"]), _clock(hours["to"])) if hours else None,
+        zone=ZoneInfo(when["zone"]) if "zone" in when else None,
         amounts={currency: _range(currency, limits) for currency, limits in when.get("amounts", {}).items()},
         person=compile_person(rule),
         expression=_expression(when.get("expression")),
@@ -92,6 +96,8 @@ def check_conditions(document: LocatedDocument) -> Iterator[DocumentError]:
         for code in document.get(*when, "amounts") or ():
             yield from _check_range(document, (*when, "amounts", code))
         yield from _check_expression(document, (*when, "expression"))
+        yield from _check_countries(document, (*when, "countries"))
+        yield from _check_zone(document, when)
 
 
 def _check_expression(document: LocatedDocument, at: Path) -> Iterator[DocumentError]:
@@ -100,6 +106,23 @@ def _check_expression(document: LocatedDocument, at: Path) -> Iterator[DocumentE
     if isinstance(refused, Refused):
         place = f"its line {refused.line}, character {refused.column}"
         yield document.error(at, f"{refused.problem} ({place})", refused.expected)
+
+
+def _check_countries(document: LocatedDocument, at: Path) -> Iterator[DocumentError]:
+    for item in document.entries(*at):
+        written = document.get(*item)
+        if written is not None and country_of_code(written) != written:
+            yield document.error(item, f"{shown(written)} is no country", "write an ISO 3166 code such as UA")
+
+
+def _check_zone(document: LocatedDocument, when: Path) -> Iterator[DocumentError]:
+    zone = document.get(*when, "zone")
+    if zone is not None and zone not in available_timezones():
+        hint = f"{did_you_mean(zone, available_timezones())}write an IANA time zone such as Europe/Vienna"
+        yield document.error((*when, "zone"), f"{shown(zone)} is no time zone", hint)
+    elif zone is not None and not any(key in document.get(*when) for key in ("dates", "weekdays", "hours")):
+        problem = "tells nothing without dates, weekdays or hours"
+        yield document.error((*when, "zone"), problem, "remove it, or write one of them")
 
 
 def _check_days(document: LocatedDocument, at: Path) -> Iterator[DocumentError]:

@@ -281,6 +281,7 @@ def message_of(transaction: Transaction, link: Link) -> CardMessage:
         clearing_part=transaction.part,
         local_time=transaction.local_time,
         channel=transaction.channel,
+        country=transaction.country,
     )
 
 

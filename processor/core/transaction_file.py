@@ -98,6 +98,7 @@ class Transaction:
     part: tuple[int, int] | None
     local_time: str
     channel: str
+    country: str
     rules: tuple[str, ...]
 
 
@@ -327,6 +328,7 @@ def _transaction(line: LocatedDocument, by_id: Mapping[str, LocatedDocument], pr
         part=(value["part"][0], value["part"][1]) if "part" in value else None,
         local_time=value["at"][11:13] + value["at"][14:16],
         channel=value.get("channel", ""),
+        country=value.get("country", ""),
         rules=tuple(value.get("rules", ())),
     )
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from processor.core.course import Cleared, Course
 from processor.core.decision import Award, Decision
-from processor.core.event import Event
+from processor.core.event import CLEARING_KINDS, Event
 from processor.core.money import Money
 from processor.core.outcome import Reason
 from processor.core.purchase import Amounts
@@ -33,7 +33,7 @@ def decision_detail(decision: Decision) -> dict[str, Any]:
         detail["inputs"]["course"] = _course_to_data(decision.folded.course)
         detail["expected"] = _expected(decision)
     if decision.folded.anchor is not None:
-        detail["inputs"].update(_circumstances(decision.folded.anchor))
+        detail["inputs"].update(_circumstances(decision.folded.anchor, zoned=decision.programme.zoned))
         if decision.programme.asked is not None:
             detail["inputs"]["member"] = member_to_values(decision.member)
     if decision.partner is not None:
@@ -81,7 +81,7 @@ def _till_offer(decision: Decision) -> dict[str, Any]:
     return {"at_till": [asked.currency, off_minor, asked.amount_minor - off_minor]}
 
 
-def _circumstances(anchor: Event) -> dict[str, Any]:
+def _circumstances(anchor: Event, *, zoned: bool) -> dict[str, Any]:
     """Return what the rules look at besides amounts and partner; what the message does not say is left out."""
     values: dict[str, Any] = {
         "product": anchor.product,
@@ -89,10 +89,12 @@ def _circumstances(anchor: Event) -> dict[str, Any]:
         "mcc": anchor.mcc,
         "processing_code": anchor.processing_code,
     }
-    for name in ("channel", "local_time", "acquirer", "acceptor"):
+    for name in ("channel", "local_time", "acquirer", "acceptor", "country"):
         value = getattr(anchor, name)
         if value:
             values[name] = value
+    if zoned and anchor.kind not in CLEARING_KINDS:
+        values["at"] = anchor.at
     if anchor.amount is not None:
         values["currency"] = anchor.amount.currency
     return values

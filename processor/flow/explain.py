@@ -200,6 +200,8 @@ def _circumstances(programme: Programme, detail: Mapping[str, Any]) -> Circumsta
         currency=inputs.get("currency", ""),
         local_date=date.fromisoformat(inputs["occurred_on"]),
         local_time=inputs.get("local_time", ""),
+        country=inputs.get("country", ""),
+        instant=inputs.get("at"),
         member=NOBODY if programme.asked is None else member_from_values(programme.asked, inputs["member"]),
     )
 

@@ -70,6 +70,7 @@ _NAMED: Final = {
     Unmet.PRODUCTS: "card products",
     Unmet.MCCS: "merchant category codes",
     Unmet.SECTORS: "sectors",
+    Unmet.COUNTRIES: "countries",
     Unmet.CHANNELS: "channels",
     Unmet.CURRENCIES: "currencies",
 }
@@ -295,16 +296,17 @@ def _wanted(programme: Programme, when: Conditions, unmet: Unmet | PersonUnmet) 
     """Return what a condition asks for."""
     if isinstance(unmet, PersonUnmet):
         return whom(programme, when.person or Person(), unmet)
+    where = f" in {when.zone}" if when.zone is not None else ""
     if unmet is Unmet.DATES and when.dates is not None:
         first, last = when.dates
         since = "" if first == date.min else f" from {first.isoformat()}"
         until = "" if last == date.max else f" until {last.isoformat()}"
-        return f"purchases{since}{until}"
+        return f"purchases{since}{until}{where}"
     if unmet is Unmet.WEEKDAYS:
-        return ", ".join(WEEKDAYS[day - 1] for day in sorted(when.weekdays))
+        return ", ".join(WEEKDAYS[day - 1] for day in sorted(when.weekdays)) + where
     if unmet is Unmet.HOURS and when.hours is not None:
         first_minute, behind = when.hours
-        return f"purchases from {_clock(first_minute)} to {_clock(behind)}"
+        return f"purchases from {_clock(first_minute)} to {_clock(behind)}{where}"
     if unmet in {Unmet.EXPRESSION, Unmet.EXPRESSION_FAILS} and when.expression is not None:
         fails = ", which cannot be evaluated for this one" if unmet is Unmet.EXPRESSION_FAILS else ""
         return f"purchases with {when.expression.source}{fails}"

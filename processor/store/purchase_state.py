@@ -22,7 +22,7 @@ _ALWAYS: Final = 19
 """How many values of an event are always written."""
 _PLAIN_GRANT: Final = 5
 """How many values a grant has that holds nothing of a budget."""
-_NOTHING: Final[list[Any]] = ["", "", "", "", "", 0, [], "", "", []]
+_NOTHING: Final[list[Any]] = ["", "", "", "", "", 0, [], "", "", [], ""]
 """What the values behind them are where they are left out."""
 
 
@@ -136,6 +136,7 @@ def _event_to_list(event: Event) -> list[Any]:
         event.local_time,
         event.channel,
         event.rules,
+        event.country,
     ]
     while not values[-1]:
         values.pop()
@@ -177,6 +178,7 @@ def _event_from_list(values: list[Any]) -> Event:
         channel=values[27],
         asked=bool(values[24] & 4),
         rules=tuple(values[28]),
+        country=values[29],
     )
 
 

@@ -16,6 +16,7 @@ from processor.core.card import CardReference
 from processor.core.message import CardMessage, Direction, MessageKind
 from processor.core.money import CURRENCY_OF_NUMERIC_CODE, Money
 from processor.wire.channel import channel_of
+from processor.wire.country import acceptor_country
 from processor.wire.decode import Decoded
 from processor.wire.dialect import Dialect
 from processor.wire.dialect_meaning import holds
@@ -116,7 +117,9 @@ def to_card_message(
         estimated=asked and holds(dialect.marks.get("estimated", ()), fields),
         supersedes=asked and holds(dialect.marks.get("supersedes", ()), fields),
         local_time=local_time_of(decoded),
-        channel=channel_of(get("entry_mode", "").strip(), get("condition_code", "")) or "",
+        channel=channel_of(get("entry_mode", "").strip(), get("condition_code", ""), get("mcc", ""), get("wallet", ""))
+        or "",
+        country=acceptor_country(fields),
         oddities=tuple(oddities),
     )
 

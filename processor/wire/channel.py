@@ -1,4 +1,4 @@
-"""How a card was used, from the point of service fields of its message: DE22, and DE25 in the 1987 version.
+"""How a card was used, from its message: DE22, DE25 in the 1987 version, wallet data, and pumps by their MCC.
 
 It decides by the place of the value what it means: three digits are the 1987 entry mode, twelve characters the 1993
 point of service data code.
@@ -41,8 +41,22 @@ _BY_ENTRY: Final[Mapping[str, Channel]] = {
 """How the number was entered (the first two digits of DE22): stripe, chip, contactless, fallback, electronic order."""
 
 
-def channel_of(entry_mode: str, condition_code: str) -> Channel | None:
-    """Return how the card was used, None where the message does not say."""
+_AUTOMATED_FUEL_DISPENSER: Final = "5542"
+"""The merchant category of pumps that take cards (ISO 18245)."""
+_AT_THE_PLACE: Final = frozenset({None, Channel.CARD_PRESENT, Channel.CONTACTLESS, Channel.WALLET})
+
+
+def channel_of(entry_mode: str, condition_code: str, mcc: str = "", wallet: str = "") -> Channel | None:
+    """Return how the card was used, None where the message does not say.
+
+    ``wallet`` is what a dialect keeps of a wallet's data.
+    The most telling counts: a pump that takes cards, then a wallet, then how the number was entered.
+    """
+    channel = Channel.WALLET if wallet.strip() else _entered(entry_mode, condition_code)
+    return Channel.PAY_AT_PUMP if mcc == _AUTOMATED_FUEL_DISPENSER and channel in _AT_THE_PLACE else channel
+
+
+def _entered(entry_mode: str, condition_code: str) -> Channel | None:
     if len(entry_mode) == _DATA_CODE_LENGTH:
         return _of_data_code(entry_mode)
     return _BY_CONDITION.get(condition_code) or _BY_ENTRY.get(entry_mode[:2])

@@ -36,6 +36,7 @@ _TEXTS: Final = (
     "message_reason",
     "local_time",
     "channel",
+    "country",
 )
 _FLAGS: Final = ("credit", "estimated", "supersedes")
 _OMITTED_WHEN_FALSE: Final = (*_TEXTS, *_FLAGS, "rules", "oddities")

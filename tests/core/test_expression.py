@@ -67,7 +67,7 @@ def rule_of(source: str, **conditions: Any) -> Rule:
         ("mcc in ['5411', '5499'] || false", True),
         ("mcc.startsWith('55')", False),
         ("acquirer == '412345' && acceptor.contains('HO') && size(acceptor) == 4", True),
-        ("channel != 'contactless' && currency == 'EUR'", True),
+        ("channel != 'contactless' && country == '' && currency == 'EUR'", True),
         ("local_date >= '2026-11-28' && local_date < '2026-11-29'", True),
         ("month == 11 && day == 28 && weekday == 6", True),
         ("local_time >= '20:05' && local_time < '20:06'", True),

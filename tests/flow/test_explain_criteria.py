@@ -39,6 +39,10 @@ def bought(pipeline: Pipeline, **fields: str) -> Answer:
             {"local_time": "203000"},
             f"Rule long-lunch does not apply: it is for purchases with {EXPRESSION}.",
         ),
+        ({"acquirer_country": "348", "entry_mode": "071"}, "Rule border-shopping gives 10 CNT whatever the amount"),
+        ({"acquirer_country": "040"}, "Rule border-shopping does not apply: it is for countries HU, SK."),
+        ({}, "Rule night-in-kyiv does not apply: it is for purchases from 2026-11-14 until 2026-11-14 in Europe/Kyiv."),
+        ({"transmission_date_time": "1113223000"}, "Rule night-in-kyiv gives 30 CNT whatever the amount"),
         ({"local_time": "203000", "mcc": "5411"}, "Rule long-lunch does not apply: it is for merchant category codes"),
     ],
 )

@@ -90,6 +90,7 @@ def test_an_authorization_becomes_a_card_message(tokeniser: Tokeniser) -> None:
         condition_code="00",
         local_time="1115",
         channel="card-present",
+        country="PT",
     )
     assert expected == message
     assert date(2026, 11, 22) == message_day(message)

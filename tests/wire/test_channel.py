@@ -54,3 +54,19 @@ def test_the_local_time(stated: str, local_time: str) -> None:
         }
         decoded = decode(dialect, encode_message(dialect, mti, fields))
         assert local_time == local_time_of(decoded)
+
+
+@pytest.mark.parametrize(
+    ("entry_mode", "condition_code", "mcc", "wallet", "channel"),
+    [
+        ("071", "00", "5411", "327", Channel.WALLET),
+        ("071", "00", "5411", "   ", Channel.CONTACTLESS),
+        ("071", "00", "5542", "327", Channel.PAY_AT_PUMP),
+        ("", "", "5542", "", Channel.PAY_AT_PUMP),
+        ("051", "00", "5541", "", Channel.CARD_PRESENT),
+        ("010", "59", "5542", "", Channel.E_COMMERCE),
+    ],
+)
+def test_the_most_telling_counts(entry_mode: str, condition_code: str, mcc: str, wallet: str, channel: Channel) -> None:
+    """A pump outranks a wallet, and a wallet outranks how the number was entered; a pump sells nothing far away."""
+    assert channel is channel_of(entry_mode, condition_code, mcc, wallet)
