@@ -120,7 +120,8 @@ class _Account:
     """One account's rows, side by side.
 
     ``awards`` and ``posted`` map a purchase, rule and unit to (pending, available); ``charged`` a purchase and charge
-    to minor units; ``used`` a counter to units; ``decided`` a message to the purchase that its decision names.
+    to minor units, ``kept`` a purchase, rule, unit and funder to miles; ``used`` a counter to units; ``decided`` a
+    message to the purchase that its decision names.
     """
 
     programme: str = ""
@@ -129,6 +130,7 @@ class _Account:
     posted_in_units: set[tuple[bytes, str, str]] = field(default_factory=set)
     posted: dict[tuple[bytes, str, str], tuple[int, int]] = field(default_factory=dict)
     charged: dict[tuple[bytes, ChargeKey], int] = field(default_factory=dict)
+    kept: dict[tuple[bytes, str, str, str], int] = field(default_factory=dict)
     used: dict[CounterKey, int] = field(default_factory=dict)
     decided: dict[bytes, bytes] = field(default_factory=dict)
 
@@ -151,7 +153,10 @@ class _Account:
         amount = row.amount if template is original else -row.amount
         debit, credit = (row.debit, row.credit) if template is original else (row.credit, row.debit)
         purchase_id = bytes(row.purchase_id)
-        if original in _UNITS:
+        if original is Template.MILES_KEPT:
+            held = purchase_id, row.rule, row.unit, party_of(debit)
+            self.kept[held] = self.kept.get(held, 0) + amount
+        elif original in _UNITS:
             key = purchase_id, row.rule, row.unit
             pending, available = self.posted.get(key, (0, 0))
             promised = original in _PROMISES
@@ -197,6 +202,7 @@ def _verify_accounts(connection: Connection, revision_of: RevisionOf, limit: int
     grants = _Finding(check="purchase-awards", limit=limit)
     miles = _Finding(check="award-postings", limit=limit)
     charges = _Finding(check="purchase-charges", limit=limit)
+    kept = _Finding(check="purchase-kept", limit=limit)
     counters = _Finding(check="limit-counters", limit=limit)
     links = _Finding(check="purchase-links", limit=limit)
     messages = _Finding(check="message-purchase", limit=limit)
@@ -215,11 +221,17 @@ def _verify_accounts(connection: Connection, revision_of: RevisionOf, limit: int
             for charge, amount in purchase.charges.items()
         }
         charges.compare_all(owed, account.charged, 0, _of_charge)
+        held = {
+            (purchase.id, entry.rule, entry.unit, entry.funder): entry.units
+            for purchase in account.purchases
+            for entry in purchase.kept
+        }
+        kept.compare_all(held, account.kept, 0, _of_kept)
         calculated = {(account_id, *key): units for key, units in _counters_of(account, revision_of).items()}
         of_account = {(account_id, *key): units for key, units in account.used.items()}
         counters.compare_all(of_account, calculated, 0, ", ".join)
         _verify_links(account, links, messages)
-    for finding in (grants, miles, charges, counters, links, messages):
+    for finding in (grants, miles, charges, kept, counters, links, messages):
         yield finding.checked()
 
 
@@ -263,6 +275,11 @@ def _head(purchases: Mapping[bytes, Purchase], purchase_id: bytes) -> bytes:
 
 def _of_rule(key: tuple[bytes, str, str]) -> str:
     return f"purchase {key[0].hex()}, {key[1]}, (pending, available) {key[2]}"
+
+
+def _of_kept(key: tuple[bytes, str, str, str]) -> str:
+    purchase_id, rule, unit, funder = key
+    return f"purchase {purchase_id.hex()}, rule {rule}, {unit} kept at the cost of {funder}"
 
 
 def _of_charge(key: tuple[bytes, ChargeKey]) -> str:

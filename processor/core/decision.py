@@ -25,6 +25,7 @@ from processor.core.programme import Partner, Programme
 from processor.core.purchase import Folded, Placed, fold
 from processor.core.review import Rulings, refused_in, reviewed
 from processor.core.rule import Benefit, Rule
+from processor.core.spent import Balance, Change, Kept, kept_postings, settle
 from processor.core.till import is_decided, lowered_of
 
 
@@ -34,6 +35,7 @@ class Purchase:
 
     ``revision`` is that it was last decided under, None before; ``occurred_on`` is the local date
     whose periods its grants count in.
+    ``kept`` is what its holder keeps of what refunds took back.
     ``merged_into`` names the purchase that took over its events, None while it stands for itself.
     Where a family of linked messages is more than one purchase, ``head`` names the one that its traces lead to, None
     for that one itself, whose ``siblings`` are all others; ``parted`` is true for one that parted from another.
@@ -48,6 +50,7 @@ class Purchase:
     partner: str | None = None
     grants: tuple[Grant, ...] = ()
     charges: Mapping[ChargeKey, int] = field(default_factory=dict)
+    kept: tuple[Kept, ...] = ()
     merged_into: bytes | None = None
     head: bytes | None = None
     siblings: tuple[bytes, ...] = ()
@@ -126,6 +129,7 @@ class AccountTerms:
     that unexpired quotes of other purchases hold.
     ``facts`` are known of the member, where rules ask for any.
     ``budgets`` is what the programme's budgets have left, None where it has none.
+    ``balance`` is what the holder has available, brought up to date by every decision, None where no rule asks for it.
     """
 
     bank: str
@@ -135,6 +139,7 @@ class AccountTerms:
     reserved: Mapping[CounterKey, int]
     facts: Sequence[Fact] = ()
     budgets: Headroom | None = None
+    balance: Balance | None = None
 
 
 def decide(purchase: Purchase, event: Event, terms: AccountTerms, *, quote: bool = False) -> Decision | None:
@@ -226,6 +231,10 @@ def withdraw(purchase: Purchase, survivor: bytes, terms: AccountTerms) -> Withdr
             )
         )
     postings.extend(charge_postings(purchase.charges, {}))
+    postings.extend(kept_postings(purchase.kept, ()))
+    if terms.balance is not None:
+        terms.balance.available -= sum(grant.available for grant in purchase.grants if grant.unit == programme.unit)
+        terms.balance.available -= sum(kept.units for kept in purchase.kept)
     return Withdrawal(
         purchase=empty,
         programme=programme,
@@ -326,9 +335,16 @@ def _book(
     for award in considered:
         if award.benefit in UNITS_POSTED:
             postings.extend(_units_of(award, purchase, terms))
+    kept = purchase.kept
+    if terms.balance is not None and (programme.keeps_spent or kept):
+        kept, moved = settle(kept, _changes(considered, programme, purchase, terms), terms.balance)
+        postings.extend(moved)
     charges = charges_due(
         programme,
-        ((award.grant, award.benefit, award.funder) for award in considered),
+        (
+            *((award.grant, award.benefit, award.funder) for award in considered),
+            *((Grant(entry.rule, entry.unit, available=entry.units), Benefit.MILES, entry.funder) for entry in kept),
+        ),
         bank=terms.bank,
         partner=entitled.partner,
     )
@@ -346,6 +362,7 @@ def _book(
             partner=partner,
             grants=tuple(award.grant for award in considered if _is_something(award.grant)),
             charges={key: amount for key, amount in charges.items() if amount},
+            kept=kept,
         ),
         folded=folded,
         awards=awards,
@@ -356,6 +373,16 @@ def _book(
         member=entitled.member,
         refused=refused_in(programme.velocity_of_rule, events) if programme.velocity else (),
     )
+
+
+def _changes(
+    considered: Sequence[Award], programme: Programme, purchase: Purchase, terms: AccountTerms
+) -> Iterator[Change]:
+    """Yield what a decision changes of available miles, rule by rule."""
+    for award in considered:
+        if award.benefit is Benefit.MILES and award.available_change:
+            spent = _rule(award.rule, programme, purchase, terms).spent
+            yield Change(award.rule, award.grant.unit, award.funder, spent, award.available_change)
 
 
 def _is_something(grant: Grant) -> bool:

@@ -33,6 +33,11 @@ def party_miles(party: str) -> str:
     return f"party/{party}/miles"
 
 
+def party_kept(party: str) -> str:
+    """Return the ledger account of the miles that members keep at a party's cost although they were taken back."""
+    return f"party/{party}/kept"
+
+
 def party_rewards(party: str) -> str:
     """Return the ledger account of the soft rewards granted at a party's cost."""
     return f"party/{party}/rewards"
@@ -79,6 +84,8 @@ class Template(IntEnum):
     MILES_UNSUSPENDED = 26
     MILES_WRITTEN_OFF = 27
     MILES_RETURN_WRITTEN_OFF = 28
+    MILES_KEPT = 29
+    MILES_KEPT_TAKEN = 30
 
 
 BETWEEN_PARTIES: Final = frozenset(
@@ -112,6 +119,7 @@ REVERSE_OF: Final = {
     Template.MILES_ACCEPTED: Template.MILES_RETURN_ACCEPTED,
     Template.MILES_SUSPENDED: Template.MILES_UNSUSPENDED,
     Template.MILES_WRITTEN_OFF: Template.MILES_RETURN_WRITTEN_OFF,
+    Template.MILES_KEPT: Template.MILES_KEPT_TAKEN,
 }
 """Which template takes back what another gave, with debit and credit exchanged."""
 

@@ -21,7 +21,7 @@ from processor.core.money import Rounding
 from processor.core.person import LATE, Asked, asked_by
 from processor.core.plan import Plan, plan_of
 from processor.core.reward import SoftReward
-from processor.core.rule import Best, Clawback, Ratio, Rule, Stacking
+from processor.core.rule import Best, Clawback, Ratio, Rule, Spent, Stacking
 from processor.core.timing import Timing
 from processor.core.velocity import Velocity
 
@@ -161,7 +161,8 @@ class Programme:
     ``clearing_days`` is how soon a purchase is expected to clear, for the day on which its miles are expected.
     ``timings`` are those of its rules; where there are none, everything is posted as soon as it clears.
     ``is_followed`` says that decisions need to know how a purchase came along since it cleared, because a rule posts
-    later, and ``in_proportion`` that a rule takes back in proportion.
+    later, and ``in_proportion`` that a rule takes back in proportion; ``keeps_spent`` that one leaves with the holder
+    what a refund takes back.
     ``rules`` are in their own order; ``caps_of_rule``, ``budgets_of_rule``, ``velocity_of_rule``
     and ``plan`` are their indexes.
     ``rewards`` are the soft rewards that a holder can have.
@@ -212,6 +213,7 @@ class Programme:
     in_proportion: bool = field(init=False)
     is_followed: bool = field(init=False)
     velocity_of_rule: Mapping[str, tuple[Velocity, ...]] = field(init=False)
+    keeps_spent: bool = field(init=False)
     _by_id: Mapping[str, Rule] = field(init=False, repr=False, compare=False)
     _kinds: Kinds = field(init=False, repr=False, compare=False)
     _by_kind: dict[tuple[object, ...], Plan] = field(init=False, repr=False, compare=False)
@@ -230,6 +232,7 @@ class Programme:
         object.__setattr__(self, "timings", frozenset(rule.timing for rule in rules if rule.timing is not None))
         object.__setattr__(self, "budgets_of_rule", budgets)
         object.__setattr__(self, "in_proportion", any(rule.clawback is Clawback.PROPORTIONAL for rule in rules))
+        object.__setattr__(self, "keeps_spent", any(rule.spent is not Spent.NEGATIVE for rule in rules))
         object.__setattr__(self, "is_followed", bool(self.timings) or self.in_proportion)
         watched = frozenset[str]().union(*(limit.rules for limit in self.velocity))
         velocity = {rule: tuple(limit for limit in self.velocity if rule in limit.rules) for rule in watched}

@@ -42,7 +42,7 @@ from processor.core.programme_budgets import check_budgets, compile_budget
 from processor.core.programme_checks import check_programme, decimal, ids, instant
 from processor.core.programme_conditions import WEEKDAYS, compile_conditions
 from processor.core.programme_reward import compile_reward, compile_validity
-from processor.core.programme_timing import clawback_of, statement_day, statement_day_of_cap, timing_of
+from processor.core.programme_timing import clawback_of, spent_of, statement_day, statement_day_of_cap, timing_of
 from processor.core.programme_velocity import check_velocity, compile_velocity
 from processor.core.rule import AmountBase, Benefit, Best, Funder, Multiplication, Ratio, Rule, Stacking
 
@@ -132,6 +132,7 @@ def _programme(value: Mapping[str, Any], listed: MerchantList, revision: int) ->
                     _earning(entry, value["miles"]["unit"], scale),
                     timing=timing_of(value, entry),
                     clawback=clawback_of(value, entry),
+                    spent=spent_of(value, entry),
                 )
                 for entry in value["earning"]
             ),

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from processor.core.located_document import DocumentError, LocatedDocument, Path, shown
-from processor.core.rule import Clawback
+from processor.core.rule import Clawback, Spent
 from processor.core.statement import LAST_DAY
 from processor.core.timing import Moment, Timing
 
@@ -27,6 +27,11 @@ def clawback_of(value: Mapping[str, Any], rule: Mapping[str, Any]) -> Clawback:
     """Return what a refund takes back of an earning rule; a multiplier follows what it multiplies."""
     stated = None if "multiply" in rule else rule.get("clawback", value.get("clawback"))
     return Clawback(stated or Clawback.EXACT)
+
+
+def spent_of(value: Mapping[str, Any], rule: Mapping[str, Any]) -> Spent:
+    """Return what is taken back of an earning rule's available miles."""
+    return Spent(rule.get("spent", value.get("spent", Spent.NEGATIVE)))
 
 
 def statement_day(value: Mapping[str, Any], product: Mapping[str, Any]) -> int | None:
@@ -61,6 +66,10 @@ def check_timing(document: LocatedDocument) -> Errors:
         if (stated or document.get("posting")) == "statement" and at not in document.broken:
             yield from _check_statement(document, rule, at if stated else ("posting",))
     yield from _check_billing_periods(document)
+    for at in (("spent",), *((*rule, "spent") for rule in document.entries("earning"))):
+        if document.get("miles", "ledger") == "owner" and document.get(*at) not in {None, "negative"}:
+            problem = "means nothing where the owner keeps the miles ledger: what a holder still has is known there"
+            yield document.error(at, problem, "remove it, or write negative", at_key=True)
 
 
 def _check_billing_periods(document: LocatedDocument) -> Errors:

@@ -84,6 +84,14 @@ class Clawback(StrEnum):
     PROPORTIONAL = "proportional"
 
 
+class Spent(StrEnum):
+    """What a refund takes of what is available: all, even below nothing, or none, or as much as there is."""
+
+    NEGATIVE = "negative"
+    PENDING = "pending"
+    WRITE_OFF = "write-off"
+
+
 class Stage(IntEnum):
     """In which order rules give: what an amount earns, what multiplies that, and what is added whatever the amount."""
 
@@ -107,6 +115,7 @@ class Rule:
     multiplies.
     ``entitlement`` names the soft reward that the rule gives, whose ``validity`` counts from the purchase.
     ``clawback`` says what a refund takes back; a multiplier follows what it multiplies.
+    ``spent`` says what is taken of it that is available already.
     ``order`` is the rule's place among all: miles first, then by stage, priority and identifier, never by its place in
     the document.
     """
@@ -127,6 +136,7 @@ class Rule:
     entitlement: str = ""
     validity: Validity = FOR_EVER
     clawback: Clawback = Clawback.EXACT
+    spent: Spent = Spent.NEGATIVE
     stage: Stage = field(init=False, repr=False, compare=False)
     order: tuple[int, Stage, int, str] = field(init=False, repr=False, compare=False)
 

@@ -24,6 +24,7 @@ from processor.core.programme import Link, Programme
 from processor.core.ripening import expected_days
 from processor.core.rule import Benefit
 from processor.core.simulated_event import SAID_OF_PURCHASES, message_about, named_id
+from processor.core.spent import Balance, Kept
 from processor.core.transaction_file import Transaction, TransactionType, read_transactions
 
 APPROVED: Final = "00"
@@ -47,6 +48,7 @@ class SimulatedTransaction:
 
     ``awards`` are changes of what rules grant the purchase: pending until it clears, then available.
     ``unrated`` names the rules that have no rate for its currency.
+    ``kept`` is what the holder keeps of what refunds of the purchase took back.
     ``expected`` is the day on which what a rule has pending is expected, where not all is posted as soon as it clears.
     ``excluded_as`` is the category that is excluded, empty where none is by which it is told.
     """
@@ -59,6 +61,7 @@ class SimulatedTransaction:
     unrated: tuple[str, ...]
     postings: tuple[Posting, ...]
     expected: Mapping[str, date] = field(default_factory=dict)
+    kept: tuple[Kept, ...] = ()
     excluded_as: str = ""
 
 
@@ -205,6 +208,7 @@ def _simulated(
         reserved={},
         facts=facts,
         budgets=account.budgets,
+        balance=Balance(available=account.available),
     )
     decision = decide(before, event, terms, quote=event.asked)
     if decision is None:
@@ -220,6 +224,7 @@ def _simulated(
         considered=decision.considered,
         unrated=decision.unrated,
         postings=decision.postings,
+        kept=decision.purchase.kept,
         expected=expected_days(decision.programme, decision.folded, decision.considered)
         if decision.folded.course
         else {},
@@ -392,4 +397,5 @@ def _transaction_as_data(result: SimulatedTransaction) -> dict[str, Any]:
             for award in result.awards
         ],
         "unrated": list(result.unrated),
+        **({"kept": [entry._asdict() for entry in result.kept]} if result.kept else {}),
     }

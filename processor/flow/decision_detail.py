@@ -29,9 +29,7 @@ def decision_detail(decision: Decision) -> dict[str, Any]:
             **_lowered(decision),
         },
     }
-    if decision.folded.course is not None:
-        detail["inputs"]["course"] = _course_to_data(decision.folded.course)
-        detail["expected"] = _expected(decision)
+    _add_course(detail, decision)
     if decision.folded.anchor is not None:
         detail["inputs"].update(_circumstances(decision.folded.anchor, zoned=decision.programme.zoned))
         if decision.programme.asked is not None:
@@ -98,6 +96,15 @@ def _circumstances(anchor: Event, *, zoned: bool) -> dict[str, Any]:
     if anchor.amount is not None:
         values["currency"] = anchor.amount.currency
     return values
+
+
+def _add_course(detail: dict[str, Any], decision: Decision) -> None:
+    """Add how the purchase has come along since it cleared, of which most programmes ask nothing."""
+    if decision.folded.course is not None:
+        detail["inputs"]["course"] = _course_to_data(decision.folded.course)
+        detail["expected"] = _expected(decision)
+    if decision.purchase.kept:
+        detail["kept"] = [list(entry) for entry in decision.purchase.kept]
 
 
 def _expected(decision: Decision) -> dict[str, str]:

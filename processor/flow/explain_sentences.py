@@ -134,6 +134,11 @@ def sentences_of(
     for entry in recomputed.considered:
         yield from _weighed(programme, entry, recomputed)
     yield from _changes(programme, detail)
+    for rule, unit, funder, units in detail.get("kept", ()):
+        yield (
+            f"Of what refunds took back of rule {rule} the holder keeps {_units(programme, units, unit)}, "
+            f"which stay charged to {funder}."
+        )
     yield from timing_sentences(programme, detail, recomputed.folded)
     yield from review_sentences(programme, detail)
     for rule in recomputed.entitled.unrated:

@@ -27,6 +27,7 @@ from processor.core.person import Fact
 from processor.core.posting import MEMBER_AVAILABLE, PROGRAMME_ADJUSTED, Template, move
 from processor.core.purchase import moves_anchor
 from processor.core.refund_match import place_refunds
+from processor.core.spent import Balance
 from processor.flow.booking import Booking
 from processor.flow.budget_work import HELD, BudgetWork, is_hold
 from processor.flow.snapshot import Snapshot
@@ -212,6 +213,7 @@ class PurchaseWork:
             reserved=reserved,
             budgets=None if self.budgets is None else self.budgets.headroom(account, own),
             facts=self.facts.get((account.bucket, account.id), ()) if self.facts else (),
+            balance=Balance(available=account.available) if self.snapshot.keeps_spent(account.programme) else None,
         )
 
     def _reserve(self, account: AccountRow, decision: Decision, own: Collection[bytes], *, quote_seconds: int) -> None:

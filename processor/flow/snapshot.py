@@ -55,6 +55,10 @@ class Snapshot:
         """Return how many days back a refund without a reference reaches at most, 0 where it reaches nothing."""
         return max((revision.refund_days or 0 for revision in self.programmes.get(programme or "", ())), default=0)
 
+    def keeps_spent(self, programme: str | None) -> bool:
+        """Tell whether a rule of any revision leaves with holders what refunds take back."""
+        return any(revision.keeps_spent for revision in self.programmes.get(programme or "", ()))
+
     def bank_of(self, product: str | None) -> str | None:
         """Return the bank whose product this is, None where no programme has such a product."""
         _, terms = self.products.get(product or "", (None, None))

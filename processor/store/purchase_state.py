@@ -17,6 +17,7 @@ from processor.core.message import MessageKind
 from processor.core.money import Money
 from processor.core.posting import ChargeKey, Template
 from processor.core.purchase import Placed
+from processor.core.spent import Kept
 
 _ALWAYS: Final = 19
 """How many values of an event are always written."""
@@ -37,6 +38,8 @@ def encode_purchase(purchase: Purchase) -> str:
         state["partner"] = purchase.partner
     if purchase.grants:
         state["grants"] = [_grant_to_list(grant) for grant in purchase.grants]
+    if purchase.kept:
+        state["kept"] = [list(entry) for entry in purchase.kept]
     if purchase.charges:
         state["charges"] = [
             [int(key.template), key.debtor, key.creditor, key.currency, amount]
@@ -78,6 +81,7 @@ def decode_purchase(purchase_id: bytes, state: str | bytes) -> Purchase:
             ChargeKey(template=Template(template), debtor=debtor, creditor=creditor, currency=currency): amount
             for template, debtor, creditor, currency, amount in document.get("charges", ())
         },
+        kept=tuple(Kept(rule, unit, funder, units) for rule, unit, funder, units in document.get("kept", ())),
         merged_into=bytes.fromhex(merged_into) if merged_into else None,
         head=bytes.fromhex(head) if head else None,
         siblings=tuple(bytes.fromhex(sibling) for sibling in document.get("siblings", ())),

@@ -40,6 +40,7 @@ FIRST_NUMBER_OF_A_JOIN: Final = 0xF000
 """Postings numbered from here take back what a joined account was granted; their cause is the purchase itself."""
 
 
+_PARTY_KEPT: Final = "party/%/kept"
 _PARTY_MILES: Final = "party/%/miles"
 _PARTY_REWARDS: Final = "party/%/rewards"
 _PARTY_SETTLEMENT: Final = "party/%/settlement"
@@ -66,6 +67,8 @@ SHAPES: Final[Mapping[Template, tuple[str, str]]] = {
     Template.FEE_SHARE_RETURNED: (_PARTY_SETTLEMENT, _PARTY_SETTLEMENT),
     Template.ADJUSTMENT_GIVEN: (PROGRAMME_ADJUSTED, MEMBER_AVAILABLE),
     Template.ADJUSTMENT_TAKEN: (MEMBER_AVAILABLE, PROGRAMME_ADJUSTED),
+    Template.MILES_KEPT: (_PARTY_KEPT, MEMBER_AVAILABLE),
+    Template.MILES_KEPT_TAKEN: (MEMBER_AVAILABLE, _PARTY_KEPT),
     Template.MILES_ACCEPTED: (MEMBER_PROVISIONAL, MEMBER_AVAILABLE),
     Template.MILES_RETURN_ACCEPTED: (MEMBER_AVAILABLE, MEMBER_PROVISIONAL),
     Template.MILES_SUSPENDED: (MEMBER_PROVISIONAL, MEMBER_SUSPENSE),

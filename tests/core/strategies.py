@@ -30,6 +30,7 @@ from processor.core.programme import (
     Programme,
 )
 from processor.core.rule import AmountBase, Benefit, Funder, Ratio, Rule
+from processor.core.spent import Balance
 
 BANK: Final = "alpha"
 OWNER: Final = "skyways"
@@ -341,6 +342,7 @@ class Books:
             revision_of=lambda number: next(entry for entry in self.revisions if entry.revision == number),
             used=self.used,
             reserved=self.reserved,
+            balance=Balance(available=self.miles()[1]) if any(entry.keeps_spent for entry in self.revisions) else None,
         )
 
     def programme_at(self, at: int) -> Programme | None:

@@ -35,6 +35,7 @@ from processor.core.posting import (
     funder_party,
     miles_postings,
     move,
+    party_kept,
     party_miles,
     party_of,
     party_rewards,
@@ -42,6 +43,7 @@ from processor.core.posting import (
     reward_postings,
 )
 from processor.core.rule import Benefit, Funder
+from processor.core.spent import Kept, kept_postings
 from tests.core.strategies import (
     BANK,
     FIRST,
@@ -91,6 +93,7 @@ def test_the_page_lists_the_ledger_accounts() -> None:
         PROGRAMME_REWARDS_PROMISED,
         PROGRAMME_REWARDS_USED,
         party_rewards("ID"),
+        party_kept("ID"),
         PROGRAMME_WRITTEN_OFF,
         party_miles("ID"),
         party_settlement("ID"),
@@ -174,6 +177,10 @@ def posted_by(template: Template) -> tuple[Posting, str, str]:
             some = grant(7, 7 if given is Template.REWARD_GRANTED else 0)
             before, after = (grant(0, 0), some) if sign > 0 else (some, grant(0, 0))
             (posting,) = reward_postings(before, after, BANK)
+            return posting, BANK, ""
+        if given is Template.MILES_KEPT:
+            kept = (Kept("base", UNIT, BANK, 7),)
+            (posting,) = kept_postings((), kept) if sign > 0 else kept_postings(kept, ())
             return posting, BANK, ""
         if given is Template.REWARD_USED:
             (posting,) = move(given, MEMBER_REWARDS, PROGRAMME_REWARDS_USED, UNIT, sign * 7)

@@ -77,6 +77,12 @@ def test_the_page_of_timing_says_what_the_example_gives() -> None:
     }
     assert len(shown) > 10
     assert set() == {(line, rule, int(pending), int(available)) for line, rule, pending, available in shown} - expected
+    kept = re.findall(r"(?m)^\| ([a-z-]+) \| ([a-z-]+) \| ([0-9]+) \|$", page)
+    assert {(line, rule, int(units)) for line, rule, units in kept} == {
+        (entry["id"], held["rule"], held["units"])
+        for entry in simulated(RETURNS)["transactions"]
+        for held in entry.get("kept", ())
+    }
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from typing import Final
 from uuid import UUID
 
 import pytest
+from sqlalchemy import text
 
 from processor.core.outcome import Outcome, Reason
 from processor.flow.event_message import EventRefusal, EventRefused
@@ -222,3 +223,20 @@ def test_an_explanation_says_what_part_was_given_back(returns: Pipeline) -> None
     assert "Rule large-basket takes back in proportion: 1/3 of what was bought was given back." in said
     assert (160, 200) == totals(returns.database)
     assert_books_agree(returns)
+
+
+def test_what_a_holder_keeps_is_written_off(returns: Pipeline) -> None:
+    """A refund of more than the holder has stops at nothing; the rest stays charged, and the books prove it."""
+    lunch = {"acquirer": "412345", "acceptor": "LUNCH", "mcc": "5812"}
+    bought(returns, at={**lunch, "amount": "2000"})
+    assert (0, 10) == totals(returns.database)
+    said = explained(returns, bought(returns, 2, at={**lunch, "processing_code": "200000", "amount": "6000"}))
+    assert "the holder keeps 20 PRD, which stay charged to delta." in "".join(said)
+    assert (0, 0) == totals(returns.database)
+    assert [("party/delta/kept", 20)] == rows(returns.database, "SELECT debit, amount FROM posting WHERE template = 29")
+    assert_books_agree(returns)
+    with returns.database.owner.begin() as connection:
+        connection.execute(text("UPDATE posting SET amount = 19 WHERE template = 29"))
+        connection.execute(text("UPDATE account SET available = available - 1 WHERE available = 0"))
+    with pytest.raises(AssertionError):
+        assert_books_agree(returns)
