@@ -1,6 +1,7 @@
 """What operations do besides: parked and undecodable messages, why a decision gave what it gave, the system's state."""
 
-from typing import Annotated
+from enum import StrEnum
+from typing import Annotated, Final
 
 import orjson
 import typer
@@ -10,6 +11,8 @@ from processor.cli.failure import CommandError, ExitCode
 from processor.cli.options import JsonOption, LimitOption
 from processor.cli.output import document_of, instant, more_exist, say, show_json, show_table, show_text
 from processor.v1.operations_pb2 import (
+    AUDIENCE_MEMBER,
+    AUDIENCE_OPERATIONS,
     ExplainDecisionRequest,
     GetParkedMessageRequest,
     GetStatusRequest,
@@ -22,6 +25,16 @@ from processor.v1.operations_pb2 import (
 from processor.v1.operations_pb2_grpc import OperationsServiceStub
 
 _EXAMPLE_PARKED = "accounts/9f3a/parkedMessages/0b4e8f"
+
+
+class Reader(StrEnum):
+    """Whom an explanation is for."""
+
+    OPERATIONS = "operations"
+    MEMBER = "member"
+
+
+_AUDIENCES: Final = {Reader.OPERATIONS: AUDIENCE_OPERATIONS, Reader.MEMBER: AUDIENCE_MEMBER}
 
 
 def add_to(app: typer.Typer) -> None:
@@ -120,17 +133,27 @@ def list_undecodable(
 
 def explain(
     name: Annotated[
-        str, typer.Argument(metavar="DECISION", help="accounts/ID/decisions/MESSAGE-ATTEMPT, as an answer names it.")
+        str,
+        typer.Argument(
+            metavar="AWARD",
+            help="accounts/ID/awards/AWARD, or accounts/ID/decisions/MESSAGE-ATTEMPT, as an answer names it.",
+        ),
     ],
+    audience: Annotated[
+        Reader, typer.Option("--for", help="In full for operations, or in plain words for the member.")
+    ] = Reader.OPERATIONS,
     server: ServerOption = DEFAULT_SERVER,
     as_json: JsonOption = False,
 ) -> None:
-    """Say why a decision gave what it gave, recomputed from its stored inputs."""
+    """Say why an award, or a decision, gave what it gave, recomputed from its stored inputs."""
     with connect(server) as channel:
-        request = ExplainDecisionRequest(name=name)
+        request = ExplainDecisionRequest(name=name, audience=_AUDIENCES[audience])
         response = OperationsServiceStub(channel).ExplainDecision(request, timeout=ANSWER_SECONDS)
     if as_json:
         show_json({**document_of(response), "detail": orjson.loads(response.detail or "null")})
+    elif audience is Reader.MEMBER:
+        for sentence in response.sentences:
+            show_text(sentence)
     else:
         show_text(f"{response.reason}")
         for sentence in response.sentences:

@@ -28,6 +28,7 @@ from processor.core.purchase import Amounts, Folded, Lowered
 from processor.core.rule import Rule
 from processor.flow.batch_work import explanation_name
 from processor.flow.decision_detail import course_from_data
+from processor.flow.explain_member import WHY_TO_MEMBER, member_sentences
 from processor.flow.explain_sentences import CHANGED_LATER, WHY, Considered, Recomputed, sentences_of
 from processor.flow.snapshot import Snapshots
 from processor.flow.stored_member import member_from_values
@@ -41,11 +42,13 @@ _NOTHING: Final = Entitled(partner=None, entitlements=(), unrated=(), reason=Non
 class Explanation:
     """Why a decision gave what it gave.
 
+    ``sentences`` are for operations, ``for_member`` for whom the purchase belongs to.
     ``detail`` is the stored JSON text; ``reproduced`` is true where recomputing gives the stored result, to the unit.
     """
 
     reason: Reason
     sentences: tuple[str, ...]
+    for_member: tuple[str, ...]
     detail: str
     reproduced: bool
 
@@ -64,12 +67,19 @@ def explain_decision(
     reason = Reason(stored.reason)
     later = _later(key[1], decisions, attempt)
     if "programme" not in detail:
-        return Explanation(reason=reason, sentences=(WHY[reason], *later), detail=stored.detail, reproduced=True)
+        return Explanation(
+            reason=reason,
+            sentences=(WHY[reason], *later),
+            for_member=(WHY_TO_MEMBER[reason],),
+            detail=stored.detail,
+            reproduced=True,
+        )
     programme = snapshot.revision(detail["programme"], detail["revision"])
     recomputed = recompute(programme, detail)
     return Explanation(
         reason=reason,
         sentences=(*sentences_of(programme, reason, detail, recomputed), *later),
+        for_member=tuple(member_sentences(programme, reason, detail, recomputed)),
         detail=stored.detail,
         reproduced=is_reproduced(programme, stored, detail, recomputed),
     )

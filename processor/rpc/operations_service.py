@@ -18,6 +18,7 @@ from sqlalchemy import Engine
 from processor.core.outcome import Reason
 from processor.flow.adjust import Adjustment, AdjustmentRefused, adjust
 from processor.flow.batch import BatchDecider
+from processor.flow.booking import NUMBERS_OF_A_JOIN, NUMBERS_OF_AN_ATTEMPT
 from processor.flow.explain import explain_decision
 from processor.flow.intake import Intake
 from processor.flow.replay import replay
@@ -47,6 +48,8 @@ LARGEST_REPLAY: Final = 10_000
 """Parked messages that one call decides again."""
 
 _PARKED: Final = "accounts/{account}/parkedMessages/{message}"
+_AWARD: Final = "accounts/{account}/awards/{award}"
+_AWARD_ID: Final = re.compile(r"([0-9a-f]{32})([0-9a-f]{4})")
 _DECISION: Final = "accounts/{account}/decisions/{decision}"
 _ATTEMPT: Final = re.compile(r"([0-9a-f]{32})-([1-9][0-9]{0,3})")
 _LIST_PARKED: Final = "parkedMessages"
@@ -127,7 +130,7 @@ class OperationsService(OperationsServiceServicer):
     ) -> operations_pb2.ExplainDecisionResponse:
         """Recompute a stored decision and say why it gave what it gave."""
         async with ErrorsAnswered(context):
-            return await asyncio.to_thread(self._explain, request.name)
+            return await asyncio.to_thread(self._explain, request)
 
     async def GetStatus(
         self, _request: operations_pb2.GetStatusRequest, context: grpc.aio.ServicerContext[Any, Any]
@@ -197,18 +200,17 @@ class OperationsService(OperationsServiceServicer):
             raise CallError(ErrorReason(done.refusal.value), done.explanation)
         return operations_pb2.AdjustAccountResponse(available=done.available, duplicate=done.duplicate)
 
-    def _explain(self, name: str) -> operations_pb2.ExplainDecisionResponse:
-        account_part, decision = parts_of(name, _DECISION)
-        account = id_of(account_part, "account")
-        match = _ATTEMPT.fullmatch(decision)
-        if match is None:
-            problem = "the name's decision is not of the form {message}-{attempt}; copy it from an answer's explanation"
-            raise CallError(ErrorReason.INVALID_NAME, problem)
-        key = (bucket_of(account, self._bucket_count), bytes.fromhex(match.group(1)))
-        explanation = explain_decision(self._engine, self._snapshots, key, account, int(match.group(2)))
+    def _explain(self, request: operations_pb2.ExplainDecisionRequest) -> operations_pb2.ExplainDecisionResponse:
+        account, message_id, attempt = decision_named(request.name)
+        key = (bucket_of(account, self._bucket_count), message_id)
+        explanation = explain_decision(self._engine, self._snapshots, key, account, attempt)
         if explanation is None:
             problem = "there is no such decision; copy its name from an answer's explanation"
             raise CallError(ErrorReason.DECISION_NOT_FOUND, problem)
+        if request.audience == operations_pb2.AUDIENCE_MEMBER:
+            return operations_pb2.ExplainDecisionResponse(
+                sentences=explanation.for_member, reproduced=explanation.reproduced
+            )
         return operations_pb2.ExplainDecisionResponse(
             reason=explanation.reason.name,
             sentences=explanation.sentences,
@@ -225,6 +227,31 @@ class OperationsService(OperationsServiceServicer):
             parked=state.parked,
             tcp_links=map(_tcp_link, state.tcp_links),
         )
+
+
+def decision_named(name: str) -> tuple[bytes, bytes, int]:
+    """Return the account, message and attempt of the decision that a name leads to.
+
+    An award's id, as a posting's, is its message's and a number that tells which decision on the message made it.
+    """
+    if "/awards/" in name:
+        account, award = parts_of(name, _AWARD)
+        match = _AWARD_ID.fullmatch(award)
+        if match is None:
+            problem = "the name's award is not 36 lower-case hexadecimal digits; copy it from a statement's posting"
+            raise CallError(ErrorReason.INVALID_NAME, problem)
+        number = int(match.group(2), 16)
+        if number >= NUMBERS_OF_A_JOIN:
+            problem = "the award was taken back because its account was joined to another; explain one of that account"
+            raise CallError(ErrorReason.DECISION_NOT_FOUND, problem)
+        attempt = max(number - 1, 0) // NUMBERS_OF_AN_ATTEMPT + 1
+        return id_of(account, "account"), bytes.fromhex(match.group(1)), attempt
+    account, decision = parts_of(name, _DECISION)
+    match = _ATTEMPT.fullmatch(decision)
+    if match is None:
+        problem = "the name's decision is not of the form {message}-{attempt}; copy it from an answer's explanation"
+        raise CallError(ErrorReason.INVALID_NAME, problem)
+    return id_of(account, "account"), bytes.fromhex(match.group(1)), int(match.group(2))
 
 
 def masked_fields(fields: str) -> str:

@@ -20,6 +20,30 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _Audience:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _AudienceEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Audience.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    AUDIENCE_UNSPECIFIED: _Audience.ValueType  # 0
+    """As for operations."""
+    AUDIENCE_OPERATIONS: _Audience.ValueType  # 1
+    """In full: rules, limits and what lost by their identifiers, with the stored inputs."""
+    AUDIENCE_MEMBER: _Audience.ValueType  # 2
+    """In a member's words, without identifiers and without the stored inputs."""
+
+class Audience(_Audience, metaclass=_AudienceEnumTypeWrapper):
+    """Whom an explanation is for."""
+
+AUDIENCE_UNSPECIFIED: Audience.ValueType  # 0
+"""As for operations."""
+AUDIENCE_OPERATIONS: Audience.ValueType  # 1
+"""In full: rules, limits and what lost by their identifiers, with the stored inputs."""
+AUDIENCE_MEMBER: Audience.ValueType  # 2
+"""In a member's words, without identifiers and without the stored inputs."""
+Global___Audience: _TypeAlias = Audience  # noqa: Y015
+
 class _TcpLinkState:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -519,16 +543,22 @@ class ExplainDecisionRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     NAME_FIELD_NUMBER: _builtins.int
+    AUDIENCE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """accounts/{account}/decisions/{message}-{attempt}, as an answer's explanation field says."""
+    """accounts/{account}/decisions/{message}-{attempt}, as an answer's explanation field says; or
+    accounts/{account}/awards/{award}, with the id of an award or of a posting that came with it.
+    """
+    audience: Global___Audience.ValueType
+    """Whom it is for; operations where unspecified."""
     def __init__(
         self,
         *,
         name: _builtins.str = ...,
+        audience: Global___Audience.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audience", b"audience", "name", b"name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
