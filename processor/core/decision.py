@@ -341,10 +341,7 @@ def _book(
         postings.extend(moved)
     charges = charges_due(
         programme,
-        (
-            *((award.grant, award.benefit, award.funder) for award in considered),
-            *((Grant(entry.rule, entry.unit, available=entry.units), Benefit.MILES, entry.funder) for entry in kept),
-        ),
+        _charged(considered, kept),
         bank=terms.bank,
         partner=entitled.partner,
     )
@@ -373,6 +370,14 @@ def _book(
         member=entitled.member,
         refused=refused_in(programme.velocity_of_rule, events) if programme.velocity else (),
     )
+
+
+def _charged(considered: Sequence[Award], kept: Sequence[Kept]) -> Iterator[tuple[Grant, Benefit, str]]:
+    """Yield what funders pay for: what is granted, and what a holder keeps."""
+    for award in considered:
+        yield award.grant, award.benefit, award.funder
+    for entry in kept:
+        yield Grant(entry.rule, entry.unit, available=entry.units), Benefit.MILES, entry.funder
 
 
 def _changes(
