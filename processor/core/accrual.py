@@ -181,7 +181,11 @@ def _given_in_several(plan: Plan, folded: Folded) -> tuple[tuple[str, ...], list
 
     Miles add up over the currencies, a fixed number of them is given once; money is given in each.
     """
-    parts = [_given(plan.steps(entry.currency, None), entry, entry) for entry in folded.billing]
+    paid = {entry.currency for entry in folded.transaction}
+    parts = [
+        _given(plan.steps(entry.currency, None, domestic=entry.currency in paid), entry, entry)
+        for entry in folded.billing
+    ]
     parts += [_given(plan.steps(None, entry.currency), entry, entry) for entry in folded.transaction]
     summed: dict[tuple[str, str], Entitlement] = {}
     for entry in (entry for part in parts for entry in part):

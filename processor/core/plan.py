@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from processor.core.conditions import Circumstances
 from processor.core.money import Rounding
-from processor.core.rule import AmountBase, Benefit, Rule, Stacking, Stage
+from processor.core.rule import AmountBase, Benefit, Ratio, Rule, Stacking, Stage
 
 MOST_PAIRS: Final = 64
 """Pairs of currencies that a plan remembers the steps of; beyond them it begins anew."""
@@ -62,6 +62,8 @@ class Plan:
     ``multipliers`` maps a rule that is multiplied to what multiplies it.
     ``personal`` are rules with conditions that differ from member to member, which are looked at for each purchase.
     ``expressed`` are rules whose expression is asked of each purchase.
+    ``before_mark_up`` is what of an amount that was billed in another currency than it was paid in is left without the
+    bank's mark-up; None where it takes none.
     ``at_till`` is the plan of the discounts at the till, which ``rules`` leave out; None where there are none.
     """
 
@@ -73,9 +75,10 @@ class Plan:
     stacking: Stacking
     personal: tuple[Rule, ...]
     expressed: tuple[Rule, ...]
+    before_mark_up: Ratio | None = None
     at_till: "Plan | None" = None
     _narrowed: dict[frozenset[str], "Plan"] = field(default_factory=dict, repr=False, compare=False)
-    _steps: dict[tuple[str | None, str | None], Steps] = field(default_factory=dict, repr=False, compare=False)
+    _steps: dict[tuple[str | None, str | None, bool], Steps] = field(default_factory=dict, repr=False, compare=False)
 
     def of(self, at: Circumstances) -> "Plan":
         """Return what is left of the plan for the member who made a purchase."""
@@ -97,22 +100,28 @@ class Plan:
             left = tuple([rule for rule in rules if rule.id not in dropped])
             if len(self._narrowed) >= MOST_NARROWED:
                 self._narrowed.clear()
-            found = self._narrowed[dropped] = plan_of(left, unit=self.unit, stacking=self.stacking)
+            found = self._narrowed[dropped] = plan_of(
+                left, unit=self.unit, stacking=self.stacking, before_mark_up=self.before_mark_up
+            )
         return found
 
-    def steps(self, billing: str | None, transaction: str | None) -> Steps:
+    def steps(self, billing: str | None, transaction: str | None, *, domestic: bool = False) -> Steps:
         """Return what the rules give for an amount billed in one currency and paid in another.
 
         None stands for an amount that is not asked for, whose rules are left out.
+        ``domestic`` says of an amount that it was billed as it was paid, where the other is not asked for.
         """
-        found = self._steps.get((billing, transaction))
+        domestic = domestic or billing == transaction
+        found = self._steps.get((billing, transaction, domestic))
         if found is None:
             if len(self._steps) >= MOST_PAIRS:
                 self._steps.clear()
-            found = self._steps[billing, transaction] = self._prepared(billing, transaction)
+            found = self._steps[billing, transaction, domestic] = self._prepared(
+                billing, transaction, domestic=domestic
+            )
         return found
 
-    def _prepared(self, billing: str | None, transaction: str | None) -> Steps:
+    def _prepared(self, billing: str | None, transaction: str | None, *, domestic: bool) -> Steps:
         steps: list[Step] = []
         unrated: list[str] = []
         for rule in self.rules:
@@ -122,13 +131,14 @@ class Plan:
             if rule.rates and rule.rate(currency) is None:
                 unrated.append(rule.id)
             elif not rule.when.amounts or currency in rule.when.amounts:
-                step = self._step(rule, currency)
+                marked_up = rule.base is AmountBase.BILLING and not domestic
+                step = self._step(rule, currency, self.before_mark_up if marked_up else None)
                 if step is not None:
                     steps.append(step)
         return Steps(tuple(steps), tuple(unrated))
 
-    def _step(self, rule: Rule, currency: str) -> Step | None:
-        """Return what a rule gives for an amount in a currency; None for fixed money of another one."""
+    def _step(self, rule: Rule, currency: str, part: Ratio | None) -> Step | None:
+        """Return what a rule gives for a part of an amount in a currency; None for fixed money of another one."""
         wanted = rule.when.amounts.get(currency)
         unit = rule.entitlement or (self.unit if rule.benefit is Benefit.MILES else currency)
         rate, fixed = rule.rate(currency), rule.fixed.get(unit)
@@ -138,8 +148,8 @@ class Plan:
             rule=rule,
             billed=rule.base is AmountBase.BILLING,
             unit=unit,
-            numerator=rate.numerator if rate else 0,
-            denominator=rate.denominator if rate else 1,
+            numerator=(rate.numerator if rate else 0) * (part.numerator if part else 1),
+            denominator=(rate.denominator if rate else 1) * (part.denominator if part else 1),
             rounding=rule.rounding,
             fixed=fixed,
             is_money=rule.benefit is Benefit.DISCOUNT,
@@ -148,24 +158,25 @@ class Plan:
         )
 
 
-def plan_of(rules: tuple[Rule, ...], *, unit: str, stacking: Stacking) -> Plan:
+def plan_of(rules: tuple[Rule, ...], *, unit: str, stacking: Stacking, before_mark_up: Ratio | None = None) -> Plan:
     """Return what has to be done with rules, which are in their order; those at the till have a plan of their own."""
     at_till = tuple([rule for rule in rules if rule.at_till])
     if not at_till:
-        return _plan(rules, unit, stacking)
+        return _plan(rules, unit, stacking, before_mark_up)
     others = tuple([rule for rule in rules if not rule.at_till])
-    plan, till = _plan(others, unit, stacking), _plan(at_till, unit, stacking)
+    plan, till = _plan(others, unit, stacking, before_mark_up), _plan(at_till, unit, stacking, before_mark_up)
     return replace(
         plan, at_till=till, personal=(*plan.personal, *till.personal), expressed=(*plan.expressed, *till.expressed)
     )
 
 
-def _plan(rules: tuple[Rule, ...], unit: str, stacking: Stacking) -> Plan:
+def _plan(rules: tuple[Rule, ...], unit: str, stacking: Stacking, before_mark_up: Ratio | None) -> Plan:
     multiplying = tuple([rule for rule in rules if rule.stage is Stage.MULTIPLIER])
     return Plan(
         rules=rules,
         unit=unit,
         stacking=stacking,
+        before_mark_up=before_mark_up,
         personal=tuple([rule for rule in rules if rule.when.person is not None and rule.when.person.is_late]),
         expressed=tuple([rule for rule in rules if rule.when.expression is not None]),
         contested=any(rule.exclusive for rule in rules),

@@ -168,6 +168,7 @@ class Programme:
     ``rewards`` are the soft rewards that a holder can have.
     ``zoned`` says that some rule tells the time in a zone of its own.
     ``at_till`` names the rules whose discount the retailer's terminal takes off.
+    ``mark_ups`` is by bank what of a foreign amount that it bills is left without its mark-up.
     ``groups`` says which rule of each exclusive group counts.
     ``tiers`` are those of members, the lowest first; ``segments`` the groups of members that are declared.
     ``asked`` is what rules ask of members, None where they are all for everybody.
@@ -196,6 +197,7 @@ class Programme:
     link_days: int = 10
     refund_days: int | None = None
     clearing_days: int = 3
+    mark_ups: Mapping[str, Ratio] = field(default_factory=dict)
     groups: Mapping[str, Best] = field(default_factory=dict)
     stacking: Stacking = Stacking.BEST
     tiers: Mapping[str, str] = field(default_factory=dict)
@@ -262,11 +264,21 @@ class Programme:
         found = self._by_kind.get(kind)
         if found is None:
             applying = tuple([rule for rule in self.rules if _may_apply(rule, at)])
-            found = plan_of(without_earning(applying), unit=self.unit, stacking=self.stacking)
+            found = plan_of(
+                without_earning(applying),
+                unit=self.unit,
+                stacking=self.stacking,
+                before_mark_up=self.before_mark_up(at.product),
+            )
             if len(self._by_kind) >= MOST_KINDS:
                 self._by_kind.clear()
             self._by_kind[kind] = found
         return found.of(at) if found.personal else found
+
+    def before_mark_up(self, product: str) -> Ratio | None:
+        """Return what of a foreign amount its bank bills is left without its mark-up, None where it takes none."""
+        known = self.products.get(product)
+        return self.mark_ups.get(known.bank) if known else None
 
     def caps_on(self, rule: str, unit: str) -> tuple[Cap, ...]:
         """Return the caps that limit a rule's grants in one unit; a discount cap counts its own currency alone."""

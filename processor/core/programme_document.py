@@ -144,6 +144,11 @@ def _programme(value: Mapping[str, Any], listed: MerchantList, revision: int) ->
         caps=tuple(_cap(entry, scale, statement_day_of_cap(value, entry["rules"])) for entry in value.get("caps", ())),
         velocity=tuple(compile_velocity(entry, scale) for entry in value.get("velocity", ())),
         budgets=tuple(compile_budget(entry, scale) for entry in value.get("budgets", ())),
+        mark_ups={
+            bank["id"]: _ratio(Decimal(100), 100 + decimal(bank["mark_up_percent"]))
+            for bank in banks
+            if "mark_up_percent" in bank
+        },
         groups={entry["id"]: Best(entry["best"]) for entry in value.get("exclusive", ())},
         stacking=Stacking(value.get("stacking", Stacking.BEST)),
         tiers={entry["id"]: entry["name"] for entry in value.get("tiers", ())},

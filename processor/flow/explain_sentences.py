@@ -195,7 +195,7 @@ def _weighed(programme: Programme, entry: Considered, recomputed: Recomputed) ->
     granted = _units(programme, entry.granted, entry.unit)
     available = _units(programme, entry.available, entry.unit)
     if any((entry.rule, entry.unit) == (given.rule.id, given.unit) for given in recomputed.entitled.entitlements):
-        given = _given(programme, programme.rule(entry.rule), entry, recomputed.folded)
+        given = _given(programme, programme.rule(entry.rule), entry, recomputed)
         yield f"{given}; granted are {granted}, {available} of them available."
     else:
         before = _units(programme, entry.asked_granted, entry.unit)
@@ -210,8 +210,19 @@ def _weighed(programme: Programme, entry: Considered, recomputed: Recomputed) ->
         yield f"What a limit took from rule {entry.rule} before is not given later."
 
 
-def _given(programme: Programme, rule: Rule, entry: Considered, folded: Folded) -> str:
+def _mark_up(programme: Programme, recomputed: Recomputed) -> str:
+    """Return that a bank's mark-up is taken off, where it is off some of the amounts."""
+    folded = recomputed.folded
+    left = programme.before_mark_up(recomputed.at.product) if recomputed.at is not None else None
+    if left is None or {entry.currency for entry in folded.billing} <= {entry.currency for entry in folded.transaction}:
+        return ""
+    percent = Decimal(100) * left.denominator / left.numerator - 100
+    return f" before the bank's mark-up of {percent.normalize():f} %"
+
+
+def _given(programme: Programme, rule: Rule, entry: Considered, recomputed: Recomputed) -> str:
     """Return what a rule gives for the amounts it measures, up to what they entitle to."""
+    folded = recomputed.folded
     entitled = _units(programme, entry.entitled, entry.unit)
     if rule.at_till:
         return f"{_at_till(rule, entry.unit, folded)}, and {entitled} are due for what is left of the purchase"
@@ -221,7 +232,9 @@ def _given(programme: Programme, rule: Rule, entry: Considered, folded: Folded) 
         return f"Rule {rule.id} multiplies {named} by {by.normalize():f}, which adds {entitled}"
     if rule.fixed:
         return f"Rule {rule.id} gives {entitled} whatever the amount"
-    base = "billed" if rule.base is AmountBase.BILLING else "paid"
+    base = "paid"
+    if rule.base is AmountBase.BILLING:
+        base = f"billed{_mark_up(programme, recomputed)}"
     rated = [(amounts, rate) for amounts in folded.amounts(rule.base) if (rate := rule.rate(amounts.currency))]
     if rule.benefit is not Benefit.MILES:
         rated = [(amounts, rate) for amounts, rate in rated if amounts.currency == entry.unit]

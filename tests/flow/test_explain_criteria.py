@@ -43,6 +43,10 @@ def bought(pipeline: Pipeline, **fields: str) -> Answer:
         ({"acquirer_country": "040"}, "Rule border-shopping does not apply: it is for countries HU, SK."),
         ({}, "Rule night-in-kyiv does not apply: it is for purchases from 2026-11-14 until 2026-11-14 in Europe/Kyiv."),
         ({"transmission_date_time": "1113223000"}, "Rule night-in-kyiv gives 30 CNT whatever the amount"),
+        (
+            {"currency": "840", "billing_amount": "000000010250", "billing_currency": "978"},
+            "billed before the bank's mark-up of 2.5 %, rounded down: 102.50 EUR entitle to 100 CNT",
+        ),
         ({"local_time": "203000", "mcc": "5411"}, "Rule long-lunch does not apply: it is for merchant category codes"),
     ],
 )
