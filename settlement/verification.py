@@ -13,14 +13,11 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row
 
-from processor.core.budget import HOLDERS
-from processor.core.cap import CounterKey, period_of
+from processor.core.cap import CounterKey
 from processor.core.decision import Purchase
 from processor.core.event import Event
 from processor.core.links import purchases_in
 from processor.core.posting import REVERSE_OF, UNITS_POSTED, ChargeKey, Template, party_of
-from processor.core.programme import Programme
-from processor.core.velocity import VELOCITY
 from processor.store import accrual as accrual_store
 from processor.store import settlement as settlement_store
 from processor.store import verification as store
@@ -29,6 +26,7 @@ from processor.store.card_side import LONGEST_WAY
 from processor.store.purchase_state import decode_purchase
 from processor.store.settlement import FileRow
 from settlement.accruals import render_again
+from settlement.counters import RevisionOf, counters_of, decided_purchases, tallies_of
 from settlement.cycle import LONGEST_COMMIT, Cycle, load_cycle
 from settlement.files import differences, headers_of, render_files, stream_postings
 from settlement.layout import load_layout
@@ -38,9 +36,6 @@ DIFFERENCES_KEPT: Final = 20
 _PROMISES: Final = frozenset({Template.MILES_PROMISED, Template.REWARD_PROMISED})
 _UNITS: Final = _PROMISES | {Template.MILES_ISSUED, Template.REWARD_GRANTED}
 _ORIGINAL_OF: Final = {reverse: original for original, reverse in REVERSE_OF.items()}
-
-RevisionOf = Callable[[str, int], Programme]
-"""Returns a programme's revision by its number; raises ``LookupError`` where it was never applied."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,6 +199,7 @@ def _verify_accounts(connection: Connection, revision_of: RevisionOf, limit: int
     charges = _Finding(check="purchase-charges", limit=limit)
     kept = _Finding(check="purchase-kept", limit=limit)
     counters = _Finding(check="limit-counters", limit=limit)
+    tallies = _Finding(check="tallies", limit=limit)
     links = _Finding(check="purchase-links", limit=limit)
     messages = _Finding(check="message-purchase", limit=limit)
     for account_id, account in _accounts(connection):
@@ -227,11 +223,14 @@ def _verify_accounts(connection: Connection, revision_of: RevisionOf, limit: int
             for entry in purchase.kept
         }
         kept.compare_all(held, account.kept, 0, _of_kept)
-        calculated = {(account_id, *key): units for key, units in _counters_of(account, revision_of).items()}
+        decided = list(decided_purchases(account.purchases, account.programme, revision_of))
+        calculated = {(account_id, *key): units for key, units in counters_of(decided).items()}
         of_account = {(account_id, *key): units for key, units in account.used.items()}
         counters.compare_all(of_account, calculated, 0, ", ".join)
+        earned, worth = ({(account_id, rule): units for rule, units in side.items()} for side in tallies_of(decided))
+        tallies.compare_all(earned, worth, 0, ", ".join)
         _verify_links(account, links, messages)
-    for finding in (grants, miles, charges, kept, counters, links, messages):
+    for finding in (grants, miles, charges, kept, counters, tallies, links, messages):
         yield finding.checked()
 
 
@@ -286,29 +285,6 @@ def _of_charge(key: tuple[bytes, ChargeKey]) -> str:
     charge = key[1]
     name = charge.template.name.lower()
     return f"purchase {key[0].hex()}, {name}, {charge.debtor} to {charge.creditor}, {charge.currency}"
-
-
-def _counters_of(account: _Account, revision_of: RevisionOf) -> dict[CounterKey, int]:
-    """Return what an account's purchases have used of their caps; only what is granted above zero counts.
-
-    A revision that is not known leaves its purchases out, and the counters then differ.
-    """
-    used: dict[CounterKey, int] = {}
-    for purchase in account.purchases:
-        if purchase.revision is None or purchase.occurred_on is None:
-            continue
-        try:
-            programme = revision_of(account.programme, purchase.revision)
-        except LookupError:
-            continue
-        for grant in purchase.grants:
-            for pool, period, units in grant.budgets:
-                if pool.endswith((HOLDERS, VELOCITY)):
-                    used[pool, period] = used.get((pool, period), 0) + units
-            for cap in programme.caps_on(grant.rule, grant.unit):
-                key = cap.id, period_of(cap, purchase.occurred_on, purchase.id)
-                used[key] = used.get(key, 0) + max(grant.granted, 0)
-    return used
 
 
 def _verify_files(connection: Connection, limit: int) -> Checked:

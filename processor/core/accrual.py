@@ -53,9 +53,14 @@ def entitle(programme: Programme, folded: Folded, facts: Sequence[Fact] = ()) ->
         member = member_at(programme.asked, facts, at=anchor.at, on=anchor.local_date)
     if is_excluded(programme, mcc=anchor.mcc, processing_code=anchor.processing_code):
         return _nothing(partner, Reason.EXCLUDED, member)
-    if not any(amounts.open_minor or amounts.cleared_minor for amounts in folded.transaction):
+    if not has_amounts(folded):
         return _nothing(partner, _why_nothing(folded, anchor), member)
     return entitle_amounts(programme, folded, partner=partner, at=circumstances_of(anchor, partner, member))
+
+
+def has_amounts(folded: Folded) -> bool:
+    """Tell whether anything of a purchase is promised, cleared or paid back."""
+    return any(open_minor or cleared_minor for _, open_minor, cleared_minor in folded.transaction)
 
 
 def circumstances_of(anchor: Event, partner: Partner | None, member: Member = NOBODY) -> Circumstances:
@@ -158,10 +163,9 @@ def _given(steps: Steps, billing: Amounts, transaction: Amounts) -> list[Entitle
     given: list[Entitlement] = []
     billed_cleared, paid_cleared = billing.cleared_minor, transaction.cleared_minor
     billed_whole, paid_whole = billing.open_minor + billed_cleared, transaction.open_minor + paid_cleared
-    for rule, billed, unit, numerator, denominator, rounding, fixed, is_money, lowest, highest in steps.steps:
+    for rule, billed, unit, numerator, denominator, rounding, fixed, is_money, ranged, lowest, highest in steps.steps:
         whole, cleared = (billed_whole, billed_cleared) if billed else (paid_whole, paid_cleared)
-        magnitude = whole if whole >= 0 else -whole
-        if magnitude < lowest or (highest is not None and magnitude > highest):
+        if ranged and not lowest <= abs(whole) <= highest:
             continue
         if fixed is None:
             total = divide(whole * numerator, denominator, rounding)
@@ -193,7 +197,7 @@ def _given_in_several(plan: Plan, folded: Folded) -> tuple[tuple[str, ...], list
         before = summed.get(key)
         if before is None:
             summed[key] = entry
-        elif entry.rule.fixed:
+        elif entry.rule.once:
             summed[key] = entry._replace(cleared=max(before.cleared, entry.cleared))
         else:
             summed[key] = entry._replace(total=before.total + entry.total, cleared=before.cleared + entry.cleared)

@@ -35,6 +35,7 @@ class Cap:
 
     Miles caps count miles; discount caps count minor units of ``currency``.
     ``statement_day`` is that of all cards whose purchases it counts, where it adds up by billing period.
+    A cap that is of ``purchases`` counts those that were granted anything, whatever the unit.
     """
 
     id: str
@@ -43,17 +44,28 @@ class Cap:
     limit: int
     currency: str | None
     statement_day: int | None = None
+    purchases: bool = False
+
+    def usage(self, granted: int) -> int:
+        """Return what a grant uses of the cap; only what is granted above zero counts."""
+        return usage(granted, purchases=self.purchases)
+
+
+def usage(granted: int, *, purchases: bool) -> int:
+    """Return what a grant uses: itself, or one where purchases are counted; below zero it uses nothing."""
+    return int(granted > 0) if purchases else max(granted, 0)
 
 
 class Limit(NamedTuple):
     """A cap as one day's purchases meet it: the counter that it looks at, and the most that it may hold.
 
-    ``key`` is None where each purchase has a counter of its own.
+    ``key`` is None where each purchase has a counter of its own; ``purchases`` says that these are counted.
     """
 
     cap: str
     key: CounterKey | None
     most: int
+    purchases: bool
 
 
 def limits_of(caps: Iterable[Cap], day: date) -> tuple[Limit, ...]:
@@ -64,6 +76,7 @@ def limits_of(caps: Iterable[Cap], day: date) -> tuple[Limit, ...]:
                 cap.id,
                 None if cap.period is CapPeriod.PURCHASE else (cap.id, period_of(cap, day, b"")),
                 cap.limit,
+                cap.purchases,
             )
             for cap in caps
         ]

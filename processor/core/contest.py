@@ -56,9 +56,19 @@ def contest(
     if late:
         waiting = [entry for entry in given if entry.rule.exclusive in late]
         multiplied = _settled(programme, waiting + multiplied, lost)
-    if multiplied:
-        standing = sorted(standing + multiplied, key=_ORDER)
-    return standing
+    return _in_order(standing, multiplied) if multiplied else standing
+
+
+def _in_order(standing: list[Entitlement], multiplied: list[Entitlement]) -> list[Entitlement]:
+    """Return what multipliers give at its place among the rest, which is in order: behind what has a rate."""
+    if len(multiplied) > 1:
+        multiplied.sort(key=_ORDER)
+    place, first = 0, multiplied[0].rule.order
+    for entry in standing:
+        if entry.rule.order > first:
+            break
+        place += 1
+    return standing[:place] + multiplied + standing[place:]
 
 
 _ORDER: Final = attrgetter("rule.order")
@@ -70,24 +80,18 @@ def _settled(programme: Programme, given: list[Entitlement], lost: list[Lost] | 
     for rule, _, total, _ in given:
         group = rule.exclusive
         if group is not None and total:
-            rules = worth.get(group)
-            if rules is None:
-                worth[group] = {rule.id: abs(total)}
-            else:
-                rules[rule.id] = rules.get(rule.id, 0) + abs(total)
+            rules = worth.setdefault(group, {})
+            rules[rule.id] = rules.get(rule.id, 0) + abs(total)
     winners = {group: _winner(programme, group, rules) for group, rules in worth.items() if len(rules) > 1}
     if not winners:
         return given
-    standing: list[Entitlement] = []
-    for entry in given:
-        rule, unit, total, _ = entry
-        group = rule.exclusive
-        winner = winners.get(group) if group is not None else None
-        if winner is None or winner == rule.id:
-            standing.append(entry)
-        elif total and lost is not None:
-            lost.append(Lost(rule.id, unit, total, winner, group or ""))
-    return standing
+    if lost is not None:
+        lost += [
+            Lost(rule.id, unit, total, winners[rule.exclusive], rule.exclusive)
+            for rule, unit, total, _ in given
+            if total and rule.exclusive in winners and winners[rule.exclusive] != rule.id
+        ]
+    return [entry for entry in given if winners.get(entry[0].exclusive or "", entry[0].id) == entry[0].id]
 
 
 def _winner(programme: Programme, group: str, worth: dict[str, int]) -> str:

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Final, NamedTuple
 
-from processor.core.accrual import Entitled, by_rule_and_unit, entitle
+from processor.core.accrual import Entitled, entitle
 from processor.core.budget import Headroom, PoolKey
 from processor.core.cap import CounterKey
+from processor.core.contest import Entitlement
 from processor.core.course import course_of
 from processor.core.event import Event
 from processor.core.grant import Grant, regrant, release
@@ -26,6 +27,7 @@ from processor.core.purchase import Folded, Placed, fold
 from processor.core.review import Rulings, refused_in, reviewed
 from processor.core.rule import Benefit, Rule
 from processor.core.spent import Balance, Change, Kept, kept_postings, settle
+from processor.core.tally import Counted
 from processor.core.till import is_decided, lowered_of
 
 
@@ -64,6 +66,7 @@ class Award(NamedTuple):
 
     ``pending_change`` and ``available_change`` are signed; ``grant`` holds the totals; ``cut_by`` is the cap or budget
     that cut it, None where none did; ``asked`` is the grant that the rise or fall of entitled was measured against.
+    ``stood`` is where the rule's tally stood before, None where it has none.
     """
 
     rule: str
@@ -74,6 +77,11 @@ class Award(NamedTuple):
     available_change: int
     cut_by: str | None
     asked: Grant
+    stood: int | None = None
+
+
+Carried = tuple[tuple[str, str], int]
+"""A rule and unit, and what is earned by its tally although no purchase has counted it any more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +118,7 @@ class Withdrawal:
     """What changes when a purchase gives its events to another: everything it was granted is taken back.
 
     ``programme`` is the revision it was granted under, None where it was granted nothing yet.
+    ``earned`` is what tallies have earned all the same, for the survivor.
     """
 
     purchase: Purchase
@@ -117,6 +126,7 @@ class Withdrawal:
     partner: str | None
     awards: tuple[Award, ...]
     postings: tuple[Posting, ...]
+    earned: tuple[Carried, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,11 +152,14 @@ class AccountTerms:
     balance: Balance | None = None
 
 
-def decide(purchase: Purchase, event: Event, terms: AccountTerms, *, quote: bool = False) -> Decision | None:
+def decide(
+    purchase: Purchase, event: Event, terms: AccountTerms, *, quote: bool = False, carried: Sequence[Carried] = ()
+) -> Decision | None:
     """Fold ``event`` into ``purchase`` and return what changes, or None where no programme was in force then.
 
     ``quote`` is true for a request on an inline link: it is computed as if approved, and books nothing.
     Where a till may have lowered it, a request that its own outcome overtook is booked: it says by how much.
+    ``carried`` is what withdrawn purchases leave to this one.
     """
     events = (*purchase.events, event)
     folded = _folded(purchase, events, as_if_approved=quote)
@@ -162,7 +175,7 @@ def decide(purchase: Purchase, event: Event, terms: AccountTerms, *, quote: bool
     entitled = entitle(programme, folded, terms.facts)
     if quote:
         return _quote(replace(purchase, events=events), event, programme, entitled, folded, terms)
-    return _book(purchase, events, event, programme, entitled, folded, terms)
+    return _book(purchase, events, event, programme, entitled, folded, terms, carried)
 
 
 def decide_again(purchase: Purchase, terms: AccountTerms) -> Decision | None:
@@ -209,7 +222,7 @@ def withdraw(purchase: Purchase, survivor: bytes, terms: AccountTerms) -> Withdr
     if purchase.revision is None or purchase.occurred_on is None:
         return Withdrawal(purchase=empty, programme=None, partner=None, awards=(), postings=())
     programme = terms.revision_of(purchase.revision)
-    release(programme, purchase.grants, purchase.occurred_on, purchase.id, terms.used, terms.budgets)
+    earned = release(programme, purchase.grants, purchase.occurred_on, purchase.id, terms.used, terms.budgets)
     awards: list[Award] = []
     postings: list[Posting] = []
     for grant in purchase.grants:
@@ -241,6 +254,7 @@ def withdraw(purchase: Purchase, survivor: bytes, terms: AccountTerms) -> Withdr
         partner=purchase.partner,
         awards=tuple(award for award in awards if award.pending_change or award.available_change),
         postings=tuple(postings),
+        earned=tuple(earned.items()),
     )
 
 
@@ -249,13 +263,14 @@ def _funder(programme: Programme, rule: Rule, partner: str | None, bank: str) ->
     return funder_party(programme, rule.funder, bank=bank, partner=matched)
 
 
-def _regranted(
+def regranted(
     purchase: Purchase,
     programme: Programme,
     entitled: Entitled,
     moment: Event,
     terms: AccountTerms,
     events: tuple[Event, ...],
+    carried: Sequence[Carried] = (),
 ) -> tuple[Award, ...]:
     """Return one award per rule weighed now or granted before, with its change and its totals.
 
@@ -264,27 +279,45 @@ def _regranted(
     """
     occurred_on = moment.local_date
     rulings = Rulings(events) if programme.velocity else None
-    before = {(grant.rule, grant.unit): grant for grant in purchase.grants}
-    asked = before
+    granted_before = {(grant.rule, grant.unit): grant for grant in purchase.grants}
     decided_under = (purchase.revision, purchase.occurred_on)
-    if purchase.revision is not None and decided_under != (programme.revision, occurred_on):
+    anew = purchase.revision is not None and decided_under != (programme.revision, occurred_on)
+    if anew and purchase.revision is not None:
         old = terms.revision_of(purchase.revision)
-        release(old, purchase.grants, purchase.occurred_on or occurred_on, purchase.id, terms.used, terms.budgets)
-        asked = {}
-    now = by_rule_and_unit(entitled)
-    partner = entitled.partner.id if entitled.partner else None
+        moved_from = purchase.occurred_on or occurred_on
+        released = release(old, purchase.grants, moved_from, purchase.id, terms.used, terms.budgets)
+        carried = (*carried, *released.items())
+    weighed: list[tuple[Rule, str, Entitlement | None]] = [
+        (entry.rule, entry.unit, entry) for entry in entitled.entitlements
+    ]
+    if granted_before:
+        now = {(entry.rule.id, entry.unit) for entry in entitled.entitlements}
+        weighed += [
+            (_rule(key[0], programme, purchase, terms), key[1], None) for key in granted_before if key not in now
+        ]
+    if carried:
+        named = {(rule.id, unit) for rule, unit, _ in weighed}
+        left = {key for key, _ in carried if key not in named and key[0] in programme.tallies}
+        weighed += [(programme.rule(key[0]), key[1], None) for key in sorted(left)]
     awards: list[Award] = []
-    for key in {**now, **before}:
-        rule = _rule(key[0], programme, purchase, terms)
-        posted = before.get(key) or Grant(rule=key[0], unit=key[1])
-        measured = asked.get(key) or Grant(rule=key[0], unit=key[1])
-        funder = _funder(programme, rule, partner, terms.bank)
-        limits = programme.velocity_of_rule.get(key[0]) if rulings is not None else None
-        ruling = rulings.on(key[0]) if rulings is not None and limits else None
+    for rule, unit, entitlement in weighed:
+        posted = measured = granted_before.get((rule.id, unit)) or Grant(rule.id, unit)
+        if anew:
+            measured = Grant(rule.id, unit)
+        for key, earned in carried:
+            if key == (rule.id, unit):
+                progress, before = measured.counted
+                measured = measured._replace(counted=Counted(progress, before + earned))
+        stood = None
+        if rule.tally is not None:
+            stood = terms.used.get(rule.tally.counter(rule.id, occurred_on), 0)
+        funder = funder_party(programme, rule.funder, bank=terms.bank, partner=entitled.partner)
+        limits = programme.velocity_of_rule.get(rule.id) if rulings is not None else None
+        ruling = rulings.on(rule.id) if rulings is not None and limits else None
         grant, cut_by = regrant(
             programme,
             measured,
-            now.get(key) if ruling is not Effect.REFUSED else None,
+            entitlement if ruling is not Effect.REFUSED else None,
             occurred_on=occurred_on,
             purchase_id=purchase.id,
             used=terms.used,
@@ -294,29 +327,30 @@ def _regranted(
         )
         if limits:
             grant = reviewed(limits, measured, grant, moment, terms.used, released=ruling is Effect.RELEASED)
+        available_change = grant.available - posted.available
         awards.append(
             Award(
-                rule=rule.id,
-                benefit=rule.benefit,
-                funder=funder,
-                grant=grant,
-                pending_change=grant.pending - posted.pending,
-                available_change=grant.available - posted.available,
-                cut_by=cut_by,
-                asked=measured,
+                rule.id,
+                rule.benefit,
+                funder,
+                grant,
+                grant.granted - posted.granted - available_change,
+                available_change,
+                cut_by,
+                measured,
+                stood,
             )
         )
     return tuple(awards)
 
 
 def _rule(rule_id: str, programme: Programme, purchase: Purchase, terms: AccountTerms) -> Rule:
-    """Return a rule of this revision, or of the one the purchase was granted under before."""
-    try:
-        return programme.rule(rule_id)
-    except KeyError:
-        if purchase.revision is None:
-            raise
-        return terms.revision_of(purchase.revision).rule(rule_id)
+    """Return a rule of this revision, or of the latest one before that the purchase was granted under."""
+    for revision in range(purchase.revision or 0, 0, -1) if not programme.has(rule_id) else ():
+        before = terms.revision_of(revision)
+        if before.has(rule_id):
+            return before.rule(rule_id)
+    return programme.rule(rule_id)
 
 
 def _book(
@@ -327,9 +361,10 @@ def _book(
     entitled: Entitled,
     folded: Folded,
     terms: AccountTerms,
+    carried: Sequence[Carried] = (),
 ) -> Decision:
     occurred_on = (folded.anchor or event).local_date
-    considered = _regranted(purchase, programme, entitled, folded.anchor or event, terms, events)
+    considered = regranted(purchase, programme, entitled, folded.anchor or event, terms, events, carried)
     partner = entitled.partner.id if entitled.partner else None
     postings: list[Posting] = []
     for award in considered:
@@ -392,7 +427,7 @@ def _changes(
 
 def _is_something(grant: Grant) -> bool:
     """Tell whether a grant must be kept: one of nothing in all may still be pending against a refund that is posted."""
-    return bool(grant.entitled or grant.granted or grant.available)
+    return bool(grant.entitled or grant.granted or grant.available or any(grant.counted))
 
 
 def _units_of(award: Award, purchase: Purchase, terms: AccountTerms) -> Iterator[Posting]:
@@ -417,7 +452,7 @@ def _quote(
     budgets = terms.budgets.copy() if terms.budgets is not None else None
     moment = folded.anchor or event
     estimated = replace(terms, used=used, budgets=budgets)
-    considered = _regranted(purchase, programme, entitled, moment, estimated, purchase.events)
+    considered = regranted(purchase, programme, entitled, moment, estimated, purchase.events)
     reserve = {key: units - terms.used.get(key, 0) for key, units in used.items() if units > terms.used.get(key, 0)}
     return Decision(
         reason=Reason.QUOTED,

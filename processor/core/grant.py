@@ -10,9 +10,10 @@ from typing import NamedTuple
 
 from processor.core.budget import Headroom, Taken
 from processor.core.budget_grant import give_back, within_budgets
-from processor.core.cap import CounterKey, Limit
+from processor.core.cap import CounterKey, Limit, usage
 from processor.core.contest import Entitlement
 from processor.core.programme import Programme
+from processor.core.tally import NOTHING, Counted, Tally, count, uncount
 
 
 class Grant(NamedTuple):
@@ -20,6 +21,7 @@ class Grant(NamedTuple):
 
     ``available`` is the part of ``granted`` that has cleared and is posted as such; the rest is pending.
     ``granted`` is at most ``entitled``; all three are negative for a refund that stands alone.
+    ``counted`` is what the purchase has counted in the rule's tally, if it has one.
     ``budgets`` is what it holds of the programme's budgets and counts in windows of velocity limits; ``review`` is the
     velocity limit that held it for review, empty where none did.
     """
@@ -29,6 +31,7 @@ class Grant(NamedTuple):
     entitled: int = 0
     granted: int = 0
     available: int = 0
+    counted: Counted = NOTHING
     budgets: tuple[Taken, ...] = ()
     review: str = ""
 
@@ -45,19 +48,22 @@ def release(
     purchase_id: bytes,
     used: MutableMapping[CounterKey, int],
     budgets: Headroom | None = None,
-) -> None:
-    """Give back to counters and budgets everything a purchase's grants took from them under this revision and date."""
+) -> dict[tuple[str, str], int]:
+    """Give back to counters and budgets everything a purchase's grants took from them under this revision and date.
+
+    Returns, by rule and unit, what is earned by tallies all the same although the purchase counts in them no more.
+    """
+    earned: dict[tuple[str, str], int] = {}
     for grant in grants:
         if grant.budgets:
             give_back(grant.budgets, used, budgets)
-        for limit in programme.limits(grant.rule, grant.unit, occurred_on):
-            key = counter_of(limit, purchase_id)
-            used[key] = used.get(key, 0) - max(grant.granted, 0)
-
-
-def counter_of(limit: Limit, purchase_id: bytes) -> CounterKey:
-    """Return the counter that a purchase takes from under a limit."""
-    return limit.key or (limit.cap, purchase_id.hex())
+        _take(programme.limits(grant.rule, grant.unit, occurred_on), grant.granted, 0, purchase_id, used)
+        tally = programme.tallies.get(grant.rule)
+        if tally is not None:
+            left = uncount(tally, tally.counter(grant.rule, occurred_on), grant.counted, used)
+            if left:
+                earned[grant.rule, grant.unit] = left
+    return earned
 
 
 def regrant(
@@ -78,31 +84,46 @@ def regrant(
     what quotes of other purchases hold; ``funder`` is the party whose price of a mile a budget in money counts by.
     Only what is granted above zero counts towards a cap.
     """
-    rule, unit, before, held, _, taken, _ = previous
+    rule, unit, before, held, _, counted, taken, _ = previous
     _, _, entitled, cleared = entitlement or (None, unit, 0, 0)
+    tally = programme.tallies.get(rule)
+    if tally is not None:
+        counted, entitled = _tallied(tally, previous, entitlement, occurred_on, used)
+        cleared = counted.earned
+    elif counted.earned:
+        entitled = cleared = counted.earned
     granted = held + entitled - before if entitled > before else min(held, entitled)
     limits = programme.limits(rule, unit, occurred_on)
     binding: str | None = None
-    if limits:
+    if limits and granted > held:
         granted, binding = _limited(limits, held, granted, purchase_id, used, reserved)
-    if budgets is None or rule not in programme.budgets_of_rule:
-        return Grant(rule, unit, entitled, granted, min(granted, cleared)), binding
-    left = within_budgets(
-        programme,
-        rule,
-        unit,
-        held=held,
-        wanted=granted,
-        before=taken,
-        funder=funder,
-        occurred_on=occurred_on,
-        used=used,
-        headroom=budgets,
-    )
-    if left.granted != granted:
-        _take(limits, max(left.granted, 0) - max(granted, 0), purchase_id, used)
-    available = min(left.granted, cleared)
-    return Grant(rule, unit, entitled, left.granted, available, left.taken), left.cut_by or binding
+    if budgets is not None and rule in programme.budgets_of_rule:
+        left = within_budgets(
+            programme,
+            rule,
+            unit,
+            held=held,
+            wanted=granted,
+            before=taken,
+            funder=funder,
+            occurred_on=occurred_on,
+            used=used,
+            headroom=budgets,
+        )
+        granted, taken, binding = left.granted, left.taken, left.cut_by or binding
+    if limits and granted != held:
+        _take(limits, held, granted, purchase_id, used)
+    return Grant(rule, unit, entitled, granted, min(granted, cleared), counted, taken), binding
+
+
+def _tallied(
+    tally: Tally, previous: Grant, progress: Entitlement | None, day: date, used: MutableMapping[CounterKey, int]
+) -> tuple[Counted, int]:
+    """Count a purchase's progress in its rule's tally, and return what it counts and all that it is entitled to."""
+    whole, cleared = (progress.total, progress.cleared) if progress else (0, 0)
+    key = tally.counter(previous.rule, day)
+    counted, promised = count(tally, key, previous.counted, whole=whole, cleared=cleared, used=used)
+    return counted, counted.earned + promised
 
 
 def _limited(
@@ -110,26 +131,28 @@ def _limited(
     held: int,
     granted: int,
     purchase_id: bytes,
-    used: MutableMapping[CounterKey, int],
+    used: Mapping[CounterKey, int],
     reserved: Mapping[CounterKey, int],
 ) -> tuple[int, str | None]:
-    """Return what limits leave of a grant that was ``held`` before, and which cut it; take it from their counters."""
+    """Return what limits leave of a grant that rises above ``held``, and which of them cut it."""
     binding: str | None = None
-    if granted > held:
-        kept = max(held, 0)
-        for limit in limits:
-            key = limit.key or counter_of(limit, purchase_id)
-            left = limit.most - used.get(key, 0) - reserved.get(key, 0)
-            most = kept + left if left > 0 else kept
-            if granted > most:
-                granted, binding = most, limit.cap
-    taken = max(granted, 0) - max(held, 0)
-    if taken:
-        _take(limits, taken, purchase_id, used)
+    kept = max(0, held)
+    for cap, key, most, purchases in limits:
+        counter = key or (cap, purchase_id.hex())
+        left = most - used.get(counter, 0) - reserved.get(counter, 0)
+        if purchases:
+            left = granted if kept or left > 0 else 0
+        if granted > kept and granted - kept > left:
+            granted, binding = kept + max(0, left), cap
     return granted, binding
 
 
-def _take(limits: tuple[Limit, ...], units: int, purchase_id: bytes, used: MutableMapping[CounterKey, int]) -> None:
-    for limit in limits:
-        key = limit.key or counter_of(limit, purchase_id)
-        used[key] = used.get(key, 0) + units
+def _take(
+    limits: tuple[Limit, ...], held: int, granted: int, purchase_id: bytes, used: MutableMapping[CounterKey, int]
+) -> None:
+    """Take what a grant uses from the counters of its limits, less what it used when ``held`` was granted."""
+    for cap, key, _, purchases in limits:
+        taken = usage(granted, purchases=purchases) - usage(held, purchases=purchases)
+        if taken:
+            counter = key or (cap, purchase_id.hex())
+            used[counter] = used.get(counter, 0) + taken

@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 from processor.core.conditions import Circumstances
 from processor.core.money import Rounding
 from processor.core.rule import AmountBase, Benefit, Ratio, Rule, Stacking, Stage
+from processor.core.tally import Tally
 
 MOST_PAIRS: Final = 64
 """Pairs of currencies that a plan remembers the steps of; beyond them it begins anew."""
@@ -18,13 +19,17 @@ MOST_NARROWED: Final = 256
 """Sets of rules that some members do not meet, of which a plan remembers what is left; beyond them it begins anew."""
 
 
+LARGEST: Final = 2**63 - 1
+"""No amount in minor units is larger."""
+
+
 class Step(NamedTuple):
-    """What one rule gives for an amount in one currency, in ``unit``.
+    """What one rule gives for an amount in one currency, in ``unit``, or what it counts in the rule's tally.
 
     ``billed`` says that it measures the billing amount rather than the transaction amount.
     A rated rule has ``numerator`` over ``denominator`` and no ``fixed``; a fixed one gives at most the amount where
     ``is_money``.
-    ``lowest`` and ``highest`` bound the amount that counts, in minor units; the latter is None without limit.
+    Where it is ``ranged``, ``lowest`` and ``highest`` bound the amount that counts, in minor units.
     """
 
     rule: Rule
@@ -35,8 +40,9 @@ class Step(NamedTuple):
     rounding: Rounding
     fixed: int | None
     is_money: bool
+    ranged: bool
     lowest: int
-    highest: int | None
+    highest: int
 
 
 class Steps(NamedTuple):
@@ -142,6 +148,8 @@ class Plan:
         wanted = rule.when.amounts.get(currency)
         unit = rule.entitlement or (self.unit if rule.benefit is Benefit.MILES else currency)
         rate, fixed = rule.rate(currency), rule.fixed.get(unit)
+        if rule.tally is not None:
+            rate, fixed = _progress(rule.tally, currency)
         if rate is None and fixed is None:
             return None
         return Step(
@@ -153,9 +161,18 @@ class Plan:
             rounding=rule.rounding,
             fixed=fixed,
             is_money=rule.benefit is Benefit.DISCOUNT,
+            ranged=wanted is not None,
             lowest=wanted.lowest if wanted else 0,
-            highest=wanted.highest if wanted else None,
+            highest=LARGEST if wanted is None or wanted.highest is None else wanted.highest,
         )
+
+
+def _progress(tally: Tally, currency: str) -> tuple[Ratio | None, int | None]:
+    """Return how much progress a minor unit is, or that the purchase is one whatever its amount."""
+    if not tally.scale:
+        return None, 1
+    scale = tally.scale.get(currency)
+    return (None if scale is None else Ratio(numerator=scale, denominator=1)), None
 
 
 def plan_of(rules: tuple[Rule, ...], *, unit: str, stacking: Stacking, before_mark_up: Ratio | None = None) -> Plan:

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 from processor.core.accrual_terms import AccrualTerms
 from processor.core.budget import Budget
-from processor.core.cap import Cap, Limit, limits_of
+from processor.core.cap import Cap, CapPeriod, Limit, limits_of
 from processor.core.conditions import Circumstances, Kinds
 from processor.core.fee import without_earning
 from processor.core.money import Rounding
@@ -22,6 +22,8 @@ from processor.core.person import LATE, Asked, asked_by
 from processor.core.plan import Plan, plan_of
 from processor.core.reward import SoftReward
 from processor.core.rule import Best, Clawback, Ratio, Rule, Spent, Stacking
+from processor.core.statement import LAST_DAY
+from processor.core.tally import Tally
 from processor.core.timing import Timing
 from processor.core.velocity import Velocity
 
@@ -163,8 +165,8 @@ class Programme:
     ``is_followed`` says that decisions need to know how a purchase came along since it cleared, because a rule posts
     later, and ``in_proportion`` that a rule takes back in proportion; ``keeps_spent`` that one leaves with the holder
     what a refund takes back.
-    ``rules`` are in their own order; ``caps_of_rule``, ``budgets_of_rule``, ``velocity_of_rule``
-    and ``plan`` are their indexes.
+    ``rules`` are in their own order; ``caps_of_rule``, ``budgets_of_rule``, ``velocity_of_rule``, ``tallies`` and
+    ``plan`` are their indexes.
     ``rewards`` are the soft rewards that a holder can have.
     ``zoned`` says that some rule tells the time in a zone of its own.
     ``at_till`` names the rules whose discount the retailer's terminal takes off.
@@ -216,6 +218,7 @@ class Programme:
     is_followed: bool = field(init=False)
     velocity_of_rule: Mapping[str, tuple[Velocity, ...]] = field(init=False)
     keeps_spent: bool = field(init=False)
+    tallies: Mapping[str, Tally] = field(init=False, compare=False)
     _by_id: Mapping[str, Rule] = field(init=False, repr=False, compare=False)
     _kinds: Kinds = field(init=False, repr=False, compare=False)
     _by_kind: dict[tuple[object, ...], Plan] = field(init=False, repr=False, compare=False)
@@ -241,9 +244,14 @@ class Programme:
         object.__setattr__(self, "velocity_of_rule", velocity)
         object.__setattr__(self, "_by_id", {rule.id: rule for rule in rules})
         object.__setattr__(self, "_kinds", Kinds(rule.when for rule in rules))
+        object.__setattr__(self, "tallies", {rule.id: rule.tally for rule in rules if rule.tally})
         object.__setattr__(self, "_by_kind", {})
         object.__setattr__(self, "_limits", {})
         object.__setattr__(self, "asked", asked_by((rule.when.person for rule in rules), tuple(self.tiers)))
+
+    def has(self, rule_id: str) -> bool:
+        """Tell whether the revision has a rule of this identifier."""
+        return rule_id in self._by_id
 
     def rule(self, rule_id: str) -> Rule:
         """Return a rule by its identifier; raises ``KeyError`` where the revision has none such."""
@@ -279,6 +287,16 @@ class Programme:
         """Return what of a foreign amount its bank bills is left without its mark-up, None where it takes none."""
         known = self.products.get(product)
         return self.mark_ups.get(known.bank) if known else None
+
+    @property
+    def periods(self) -> set[tuple[CapPeriod, int]]:
+        """Return the kinds of periods that an account's counters count in, each with its statement day.
+
+        Caps, holders of budgets and tallies have counters.
+        """
+        kinds = {(cap.period, cap.statement_day or LAST_DAY) for cap in self.caps}
+        kinds |= {(budget.period, LAST_DAY) for budget in self.budgets if budget.holders is not None}
+        return kinds | {(tally.period, LAST_DAY) for tally in self.tallies.values()}
 
     def caps_on(self, rule: str, unit: str) -> tuple[Cap, ...]:
         """Return the caps that limit a rule's grants in one unit; a discount cap counts its own currency alone."""

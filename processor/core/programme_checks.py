@@ -25,6 +25,7 @@ from processor.core.programme_conditions import check_conditions
 from processor.core.programme_person import check_person
 from processor.core.programme_reward import check_rewards
 from processor.core.programme_rules import check_rules
+from processor.core.programme_tallies import accumulated_amounts, check_tallies
 from processor.core.programme_till import check_till
 from processor.core.programme_timing import check_timing
 from processor.core.rule_sections import RULES, rules_of
@@ -123,7 +124,8 @@ def _check_currencies(document: LocatedDocument) -> Errors:
     limits = (*document.entries("caps"), *document.entries("budgets"))
     stated: list[tuple[Path, bool]] = [((*path, "currency"), False) for path in (*parties, *limits)]
     stated += [((*path, "price", "currency"), False) for path in document.entries("entitlements")]
-    for at in (*_rules(document, "rate", "per"), *_rules(document, "amounts"), *_rules(document, "when", "amounts")):
+    amounts = (("rate", "per"), ("amounts",), ("every", "amount"), ("when", "amounts"))
+    for at in (at for keys in amounts for at in _rules(document, *keys)):
         stated += [((*at, code), True) for code in document.get(*at) or ()]
     for at in _rules(document, "when", "currencies"):
         stated += [(item, False) for item in document.entries(*at)]
@@ -216,9 +218,11 @@ def _check_card_ranges(document: LocatedDocument) -> Errors:
 
 def _check_amounts(document: LocatedDocument) -> Errors:
     """Refuse what the minor unit cannot express: more decimals than a currency or the miles have."""
-    for at in (*_rules(document, "rate", "per"), *_rules(document, "amounts")):
-        for code in document.get(*at) or ():
-            yield from _check_decimals(document, (*at, code), code)
+    amounts = (("rate", "per"), ("amounts",), ("every", "amount"))
+    rules = [at for keys in amounts for at in _rules(document, *keys)]
+    stated = [((*at, code), code) for at in rules for code in document.get(*at) or ()]
+    for at, code in (*stated, *accumulated_amounts(document)):
+        yield from _check_decimals(document, at, code)
     for at in _rules(document, "when", "amounts"):
         for code in document.get(*at) or ():
             yield from _check_decimals(document, (*at, code, "from"), code)
@@ -231,7 +235,8 @@ def _check_amounts(document: LocatedDocument) -> Errors:
         if currency is not None:
             yield from _check_decimals(document, (*limit, "amount"), currency)
     decimals = document.get("miles", "decimals")
-    for at in (*_rules(document, "bonus", "miles"), *((*limit, "miles") for limit in limits)):
+    bounds = (*_rules(document, "accumulate", "most"), *((*limit, "miles") for limit in limits))
+    for at in (*_rules(document, "bonus", "miles"), *bounds):
         miles = document.get(*at)
         if miles is not None and decimals is not None and _decimals(miles) > decimals:
             problem = f"{shown(miles)} is no whole number of the smallest mile"
@@ -312,7 +317,10 @@ def _check_caps(document: LocatedDocument) -> Errors:
         caps_miles = document.get(*cap, "miles") is not None
         for item in document.entries(*cap, "rules"):
             named = document.get(*item)
-            if caps_miles and named in discounts:
+            if document.get(*cap, "purchases") is not None and len(document.entries(*cap, "rules")) > 1:
+                problem = "shares a cap of purchases, in which one purchase would count once for each rule"
+                yield document.error(item, problem, "write a cap of purchases for each rule")
+            elif caps_miles and named in discounts:
                 expected = "name earning rules, or write amount and currency instead of miles"
                 yield document.error(item, f"{named!r} gives a discount, and the cap counts miles", expected)
             elif document.get(*cap, "amount") is not None and named in earning:
@@ -374,4 +382,5 @@ _CHECKS: Final[tuple[Callable[[LocatedDocument], Errors], ...]] = (
     check_exclusions,
     check_rewards,
     check_accruals,
+    check_tallies,
 )

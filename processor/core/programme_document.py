@@ -42,9 +42,11 @@ from processor.core.programme_budgets import check_budgets, compile_budget
 from processor.core.programme_checks import check_programme, decimal, ids, instant
 from processor.core.programme_conditions import WEEKDAYS, compile_conditions
 from processor.core.programme_reward import compile_reward, compile_validity
+from processor.core.programme_tallies import compile_tally
 from processor.core.programme_timing import clawback_of, spent_of, statement_day, statement_day_of_cap, timing_of
 from processor.core.programme_velocity import check_velocity, compile_velocity
 from processor.core.rule import AmountBase, Benefit, Best, Funder, Multiplication, Ratio, Rule, Stacking
+from processor.core.tally import Tally
 
 DEFAULT_PRICE_ROUNDING: Final = Rounding.HALF_EVEN
 DEFAULT_QUOTE_SECONDS: Final = 600
@@ -224,9 +226,10 @@ def _earning(entry: Mapping[str, Any], unit: str, scale: int) -> Rule:
             currency: _ratio(miles, decimal(amount) * 10 ** exponent(currency))
             for currency, amount in entry["rate"]["per"].items()
         }
-        return _rule(entry, Benefit.MILES, base, rates=rates)
+        return _rule(entry, Benefit.MILES, base, rates=rates, tally=compile_tally(entry, scale))
     if "bonus" in entry:
-        return _rule(entry, Benefit.MILES, base, fixed={unit: int(decimal(entry["bonus"]["miles"]) * scale)})
+        fixed = {unit: int(decimal(entry["bonus"]["miles"]) * scale)}
+        return _rule(entry, Benefit.MILES, base, fixed=fixed, tally=compile_tally(entry, scale))
     multiply = entry["multiply"]
     by = _ratio(decimal(multiply["by"]), Decimal(1))
     return _rule(entry, Benefit.MILES, base, multiplication=Multiplication(rules=frozenset(multiply["rules"]), by=by))
@@ -260,6 +263,7 @@ def _rule(
     rates: Mapping[str, Ratio] | None = None,
     fixed: Mapping[str, int] | None = None,
     multiplication: Multiplication | None = None,
+    tally: Tally | None = None,
 ) -> Rule:
     """Return a rule that gives in one of three ways; one that never divides rounds nothing."""
     return Rule(
@@ -269,6 +273,7 @@ def _rule(
         rates=rates or {},
         fixed=fixed or {},
         multiplication=multiplication,
+        tally=tally,
         rounding=Rounding(entry.get("rounding", Rounding.DOWN)),
         funder=Funder(entry["funder"]),
         when=compile_conditions(entry),
@@ -285,7 +290,9 @@ def _cap(entry: Mapping[str, Any], scale: int, statement_day: int | None) -> Cap
     if currency is not None:
         limit = decimal(entry["amount"]) * 10 ** exponent(currency)
     else:
-        limit = decimal(entry["miles"]) * scale if "miles" in entry else decimal(entry["count"])
+        limit = (
+            decimal(entry["miles"]) * scale if "miles" in entry else Decimal(entry.get("count", entry.get("purchases")))
+        )
     return Cap(
         id=entry["id"],
         rules=frozenset(entry["rules"]),
@@ -293,4 +300,5 @@ def _cap(entry: Mapping[str, Any], scale: int, statement_day: int | None) -> Cap
         limit=int(limit),
         currency=currency,
         statement_day=statement_day if period is CapPeriod.BILLING_PERIOD else None,
+        purchases="purchases" in entry,
     )

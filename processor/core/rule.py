@@ -12,6 +12,7 @@ from typing import Final
 from processor.core.conditions import Conditions
 from processor.core.money import Rounding
 from processor.core.reward import Validity
+from processor.core.tally import Tally
 from processor.core.timing import Timing
 
 FOR_EVER: Final = Validity()
@@ -108,6 +109,7 @@ class Rule:
     under the key ``"*"``.
     ``fixed`` maps a unit to what a purchase is given whatever its amount: miles, or at most that much of the currency.
     ``multiplication`` says what a multiplier multiplies; one of the three is stated.
+    ``tally`` says that the rate or the fixed amount is for what an account's purchases come to in a period.
     ``when`` says which purchases the rule applies to.
     Of the rules that share an ``exclusive`` group one counts; ``priority`` orders rules of one stage, the lowest first.
     ``at_till`` says of a discount that the retailer's terminal takes it off, rather than the bank after clearing.
@@ -129,6 +131,7 @@ class Rule:
     when: Conditions
     fixed: Mapping[str, int] = field(default_factory=dict)
     multiplication: Multiplication | None = None
+    tally: Tally | None = None
     priority: int = 0
     exclusive: str | None = None
     at_till: bool = False
@@ -150,6 +153,11 @@ class Rule:
     def rate(self, currency: str) -> Ratio | None:
         """Return the rule's rate for a currency, or None where the rule does not rate it."""
         return self.rates.get(currency) or self.rates.get("*")
+
+    @property
+    def once(self) -> bool:
+        """Tell whether a purchase in several currencies counts once: fixed miles, or a tally of purchases."""
+        return bool(self.fixed) and not (self.tally and self.tally.scale)
 
     @property
     def factor(self) -> Ratio:

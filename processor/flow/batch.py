@@ -20,7 +20,6 @@ from processor.core.card import CardReference
 from processor.core.decision import Purchase
 from processor.core.message import MessageKind
 from processor.core.outcome import Outcome, Reason
-from processor.core.statement import LAST_DAY
 from processor.core.velocity import windows_of
 from processor.flow.address_book import AddressBook
 from processor.flow.batch_work import BatchWork
@@ -325,10 +324,7 @@ def periods_of(
 
     Few names matter: the database looks for each of them in each account's counters.
     """
-    kinds: set[tuple[CapPeriod, int]] = set()
-    for revision in (revision for revisions in snapshot.programmes.values() for revision in revisions):
-        kinds |= {(cap.period, cap.statement_day or LAST_DAY) for cap in revision.caps}
-        kinds |= {(budget.period, LAST_DAY) for budget in revision.budgets if budget.holders is not None}
+    kinds = {kind for revisions in snapshot.programmes.values() for revision in revisions for kind in revision.periods}
     days: set[date] = set()
     ids = {purchase_id for _, purchase_id in purchases}
     for entry, _ in routed:

@@ -166,7 +166,7 @@ def _change_to_list(award: Award) -> list[Any]:
 
 def _considered_to_list(award: Award) -> list[Any]:
     grant, asked = award.grant, award.asked
-    return [
+    values = [
         award.rule,
         grant.unit,
         grant.entitled,
@@ -176,3 +176,4 @@ def _considered_to_list(award: Award) -> list[Any]:
         asked.granted,
         award.cut_by,
     ]
+    return values if award.stood is None else [*values, award.stood, *asked.counted]

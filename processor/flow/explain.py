@@ -13,7 +13,7 @@ from typing import Any, Final
 import orjson
 from sqlalchemy import Engine
 
-from processor.core.accrual import Entitled, by_rule_and_unit, entitle_amounts, is_excluded
+from processor.core.accrual import Entitled, by_rule_and_unit, entitle_amounts, has_amounts, is_excluded
 from processor.core.budget import Headroom
 from processor.core.budget_grant import left_by, price_of
 from processor.core.cap import CounterKey, period_of
@@ -26,6 +26,7 @@ from processor.core.posting import funder_party
 from processor.core.programme import Programme
 from processor.core.purchase import Amounts, Folded, Lowered
 from processor.core.rule import Rule
+from processor.core.tally import Counted
 from processor.flow.batch_work import explanation_name
 from processor.flow.decision_detail import course_from_data
 from processor.flow.explain_member import WHY_TO_MEMBER, member_sentences
@@ -142,14 +143,14 @@ def _holds(
     purchase_id: bytes,
     detail: Mapping[str, Any],
 ) -> bool:
-    """Tell whether a rule's stored grant follows from its entitlement, what was asked before, its caps and budgets."""
+    """Tell whether a rule's stored grant follows from its entitlement, what was asked before and its limits."""
     used: dict[CounterKey, int] = {}
     budgets: Headroom | None = None
     funder = ""
     cap = next((cap for cap in programme.caps_on(entry.rule, entry.unit) if cap.id == entry.cut_by), None)
     budget = next((known for known in programme.budgets if known.id == entry.cut_by), None)
     if cap is not None:
-        headroom = entry.granted - max(entry.asked_granted, 0)
+        headroom = 0 if cap.purchases else entry.granted - max(entry.asked_granted, 0)
         if not 0 <= headroom <= cap.limit:
             return False
         used[cap.id, period_of(cap, day, purchase_id)] = cap.limit - headroom
@@ -160,9 +161,12 @@ def _holds(
         budgets = left_by(budget, price, day, granted=entry.granted, wanted=wanted)
     elif entry.cut_by is not None:
         return False
+    tally = programme.tallies.get(entry.rule)
+    if tally is not None and entry.stood is not None:
+        used[tally.counter(entry.rule, day)] = entry.stood
     grant, cut_by = regrant(
         programme,
-        Grant(rule=entry.rule, unit=entry.unit, entitled=entry.asked_entitled, granted=entry.asked_granted),
+        Grant(entry.rule, entry.unit, entry.asked_entitled, entry.asked_granted, counted=entry.asked_counted),
         entitlement,
         occurred_on=day,
         purchase_id=purchase_id,
@@ -190,7 +194,7 @@ def _entitled(
     """Entitle stored amounts, and add what lost; the decision's guards stand before."""
     if is_excluded(programme, mcc=at.mcc, processing_code=processing_code):
         return _NOTHING
-    if not any(entry.open_minor or entry.cleared_minor for entry in folded.transaction):
+    if not has_amounts(folded):
         return _NOTHING
     partner = None if at.partner is None else programme.partners[at.partner]
     return entitle_amounts(programme, folded, partner=partner, at=at, lost=lost)
@@ -224,7 +228,7 @@ def _amounts(stored: Sequence[Sequence[Any]]) -> tuple[Amounts, ...]:
 
 
 def _considered(stored: Sequence[Any]) -> Considered:
-    rule, unit, entitled, granted, available, asked_entitled, asked_granted, cut_by = stored
+    rule, unit, entitled, granted, available, asked_entitled, asked_granted, cut_by, *counted = stored
     return Considered(
         rule=rule,
         unit=unit,
@@ -234,4 +238,6 @@ def _considered(stored: Sequence[Any]) -> Considered:
         asked_entitled=asked_entitled,
         asked_granted=asked_granted,
         cut_by=cut_by,
+        stood=counted[0] if counted else None,
+        asked_counted=Counted(*counted[1:]),
     )

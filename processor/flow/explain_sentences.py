@@ -16,15 +16,16 @@ from processor.core.conditions import AmountRange, Circumstances, Conditions, Un
 from processor.core.contest import Lost
 from processor.core.exclusion import CODES, excluding_category
 from processor.core.expressed import amount_of, unmet_expression
-from processor.core.money import decimal_amount
 from processor.core.outcome import Reason
 from processor.core.person import Person, PersonUnmet
 from processor.core.programme import Programme
 from processor.core.programme_conditions import WEEKDAYS
 from processor.core.purchase import Amounts, Folded
-from processor.core.reward import is_reward
 from processor.core.rule import AmountBase, Benefit, Best, Ratio, Rule
+from processor.core.tally import NOTHING, Counted
+from processor.flow.explain_amounts import money, units
 from processor.flow.explain_person import sentences_on_member, whom
+from processor.flow.explain_tally import tally_sentence
 from processor.flow.explain_timing import timing_sentences
 from processor.flow.explain_velocity import review_sentences
 
@@ -92,6 +93,8 @@ class Considered:
     """One rule that was weighed, as stored: what it was entitled to and granted, and what was asked of it before.
 
     ``cut_by`` is the cap or budget that cut it, None where none did.
+    ``stood`` is where the rule's tally stood before, None where it has none, and ``asked_counted`` what the purchase
+    had counted in it.
     """
 
     rule: str
@@ -102,6 +105,8 @@ class Considered:
     asked_entitled: int
     asked_granted: int
     cut_by: str | None
+    stood: int | None = None
+    asked_counted: Counted = NOTHING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,9 +139,9 @@ def sentences_of(
     for entry in recomputed.considered:
         yield from _weighed(programme, entry, recomputed)
     yield from _changes(programme, detail)
-    for rule, unit, funder, units in detail.get("kept", ()):
+    for rule, unit, funder, amount in detail.get("kept", ()):
         yield (
-            f"Of what refunds took back of rule {rule} the holder keeps {_units(programme, units, unit)}, "
+            f"Of what refunds took back of rule {rule} the holder keeps {units(programme, amount, unit)}, "
             f"which stay charged to {funder}."
         )
     yield from timing_sentences(programme, detail, recomputed.folded)
@@ -185,26 +190,29 @@ def _bases(folded: Folded) -> Iterator[str]:
 
 def _listed(amounts: tuple[Amounts, ...]) -> str:
     return ", and ".join(
-        f"{_money(entry.open_minor, entry.currency)} authorized, {_money(entry.cleared_minor, entry.currency)} cleared"
+        f"{money(entry.open_minor, entry.currency)} authorized, {money(entry.cleared_minor, entry.currency)} cleared"
         for entry in amounts
     )
 
 
 def _weighed(programme: Programme, entry: Considered, recomputed: Recomputed) -> Iterator[str]:
     """Yield what one rule gave, and what a cap took of it."""
-    granted = _units(programme, entry.granted, entry.unit)
-    available = _units(programme, entry.available, entry.unit)
-    if any((entry.rule, entry.unit) == (given.rule.id, given.unit) for given in recomputed.entitled.entitlements):
-        given = _given(programme, programme.rule(entry.rule), entry, recomputed)
+    granted = units(programme, entry.granted, entry.unit)
+    available = units(programme, entry.available, entry.unit)
+    own = [
+        given for given in recomputed.entitled.entitlements if (given.rule.id, given.unit) == (entry.rule, entry.unit)
+    ]
+    if own:
+        given = _given(programme, own[0].rule, entry, recomputed, own[0].cleared)
         yield f"{given}; granted are {granted}, {available} of them available."
     else:
-        before = _units(programme, entry.asked_granted, entry.unit)
+        before = units(programme, entry.asked_granted, entry.unit)
         yield f"Rule {entry.rule} had granted {before} and gives the purchase nothing now; granted are {granted}."
     if entry.cut_by is not None:
         limits = [f"Cap {cap.id}, {_limit(programme, cap)}," for cap in programme.caps if cap.id == entry.cut_by]
         limits += [_budget(programme, budget) for budget in programme.budgets if budget.id == entry.cut_by]
         wanted = entry.asked_granted + entry.entitled - entry.asked_entitled
-        cut = _units(programme, wanted - entry.granted, entry.unit)
+        cut = units(programme, wanted - entry.granted, entry.unit)
         yield f"{''.join(limits)} cut rule {entry.rule} by {cut}."
     elif entry.granted < entry.entitled:
         yield f"What a limit took from rule {entry.rule} before is not given later."
@@ -220,12 +228,22 @@ def _mark_up(programme: Programme, recomputed: Recomputed) -> str:
     return f" before the bank's mark-up of {percent.normalize():f} %"
 
 
-def _given(programme: Programme, rule: Rule, entry: Considered, recomputed: Recomputed) -> str:
-    """Return what a rule gives for the amounts it measures, up to what they entitle to."""
+def _given(programme: Programme, rule: Rule, entry: Considered, recomputed: Recomputed, cleared: int) -> str:
+    """Return what a rule gives for the amounts it measures, up to what they entitle to; ``cleared`` is as it counts."""
     folded = recomputed.folded
-    entitled = _units(programme, entry.entitled, entry.unit)
+    entitled = units(programme, entry.entitled, entry.unit)
     if rule.at_till:
         return f"{_at_till(rule, entry.unit, folded)}, and {entitled} are due for what is left of the purchase"
+    if rule.tally is not None and entry.stood is not None:
+        return tally_sentence(
+            programme,
+            rule,
+            rule.tally,
+            stood=entry.stood,
+            before=entry.asked_counted,
+            cleared=cleared,
+            entitled=entitled,
+        )
     if rule.multiplication is not None:
         by = Decimal(rule.multiplication.by.numerator) / rule.multiplication.by.denominator
         named = ", ".join(sorted(rule.multiplication.rules))
@@ -239,22 +257,22 @@ def _given(programme: Programme, rule: Rule, entry: Considered, recomputed: Reco
     if rule.benefit is not Benefit.MILES:
         rated = [(amounts, rate) for amounts, rate in rated if amounts.currency == entry.unit]
     gives = " and ".join(dict.fromkeys(_rate(programme, rule, amounts.currency, rate) for amounts, rate in rated))
-    totals = " and ".join(_money(amounts.open_minor + amounts.cleared_minor, amounts.currency) for amounts, _ in rated)
+    totals = " and ".join(money(amounts.open_minor + amounts.cleared_minor, amounts.currency) for amounts, _ in rated)
     return f"Rule {rule.id} gives {gives} {base}, rounded {rule.rounding.value}: {totals} entitle to {entitled}"
 
 
 def _at_till(rule: Rule, currency: str, folded: Folded) -> str:
     """Return what a rule takes off at the till, of what was asked for, and what the outcome confirmed."""
     rate = rule.rate(currency)
-    off = _money(rule.fixed.get(currency, 0), currency)
+    off = money(rule.fixed.get(currency, 0), currency)
     if rate is not None:
         off = f"{(Decimal(100) * rate.numerator / rate.denominator).normalize():f} %"
     parts = []
     for lowered in folded.lowered:
         if lowered.currency == currency and lowered.awaited_minor:
-            parts.append(f"{_money(lowered.awaited_minor, currency)} are asked for")
+            parts.append(f"{money(lowered.awaited_minor, currency)} are asked for")
         if lowered.currency == currency and lowered.asked_minor:
-            asked, given = _money(lowered.asked_minor, currency), _money(lowered.given_minor, currency)
+            asked, given = money(lowered.asked_minor, currency), money(lowered.given_minor, currency)
             parts.append(f"of {asked} asked for, the till took off {given}")
     return f"Rule {rule.id} takes {off} off at the till: {', '.join(parts)}"
 
@@ -262,15 +280,15 @@ def _at_till(rule: Rule, currency: str, folded: Folded) -> str:
 def _rate(programme: Programme, rule: Rule, currency: str, rate: Ratio) -> str:
     if rule.benefit is not Benefit.MILES:
         return f"{(Decimal(100) * rate.numerator / rate.denominator).normalize():f} % of what is"
-    return f"{_units(programme, rate.numerator, programme.unit)} for each {_money(rate.denominator, currency)}"
+    return f"{units(programme, rate.numerator, programme.unit)} for each {money(rate.denominator, currency)}"
 
 
 def _changes(programme: Programme, detail: Mapping[str, Any]) -> Iterator[str]:
     booked = "would change" if detail.get("quote") else "changed"
     for place, where in (("changes", ""), ("elsewhere", " in another purchase")):
         for rule, unit, pending_change, available_change, _, _ in detail.get(place, ()):
-            pending = _units(programme, pending_change, unit, sign="+")
-            available = _units(programme, available_change, unit, sign="+")
+            pending = units(programme, pending_change, unit, sign="+")
+            available = units(programme, available_change, unit, sign="+")
             yield f"The message {booked} rule {rule} by {pending} pending and {available} available{where}."
 
 
@@ -302,7 +320,7 @@ def _losers(programme: Programme, recomputed: Recomputed) -> Iterator[str]:
 def _outdone(programme: Programme, recomputed: Recomputed) -> Iterator[str]:
     """Yield the rules that would have given something and lost to another."""
     for entry in recomputed.lost:
-        given = _units(programme, entry.total, entry.unit)
+        given = units(programme, entry.total, entry.unit)
         if entry.group:
             how = f"one rule of group {entry.group} counts, {_BEST[programme.groups[entry.group]]}"
         else:
@@ -340,8 +358,8 @@ def _wanted(programme: Programme, when: Conditions, unmet: Unmet | PersonUnmet) 
 
 
 def _range(currency: str, wanted: AmountRange) -> str:
-    least = f"from {_money(wanted.lowest, currency)}" if wanted.lowest else ""
-    most = "" if wanted.highest is None else f"to {_money(wanted.highest, currency)}"
+    least = f"from {money(wanted.lowest, currency)}" if wanted.lowest else ""
+    most = "" if wanted.highest is None else f"to {money(wanted.highest, currency)}"
     return " ".join(filter(None, (least, most)))
 
 
@@ -354,27 +372,17 @@ def _currencies(folded: Folded, rule: Rule) -> list[str]:
 
 
 def _limit(programme: Programme, cap: Cap) -> str:
-    return f"{_units(programme, cap.limit, cap.currency or programme.unit)} {_PERIODS[cap.period]}"
+    if cap.purchases:
+        return f"{cap.limit} {'purchase' if cap.limit == 1 else 'purchases'} {_PERIODS[cap.period]}"
+    return f"{units(programme, cap.limit, cap.currency or programme.unit)} {_PERIODS[cap.period]}"
 
 
 def _budget(programme: Programme, budget: Budget) -> str:
     """Return a budget's name and terms; what an award gets at its edge explains a cut of more than is lacking."""
     terms = []
     if budget.limit is not None:
-        terms.append(_units(programme, budget.limit, budget.currency or programme.unit))
+        terms.append(units(programme, budget.limit, budget.currency or programme.unit))
     if budget.holders is not None:
         terms.append(f"{budget.holders:,} holders")
     edge = "which gives whole awards alone" if budget.at_edge is AtEdge.REFUSE else "which gives what is left"
     return f"Budget {budget.id}, {' and '.join(terms)} {_PERIODS[budget.period]} for all accounts, {edge},"
-
-
-def _units(programme: Programme, units: int, unit: str, sign: str = "") -> str:
-    """Return an amount of miles or money in its own decimals; ``sign`` "+" shows the sign of what is not negative."""
-    if is_reward(unit):
-        return f"{units:{sign},} {unit}"
-    value = Decimal(units).scaleb(-programme.decimals) if unit == programme.unit else decimal_amount(units, unit)
-    return f"{value:{sign},f} {unit}"
-
-
-def _money(amount_minor: int, currency: str) -> str:
-    return f"{decimal_amount(amount_minor, currency):,f} {currency}"

@@ -89,7 +89,8 @@ class PurchaseWork:
             regrouped = self._place_refunds(account, regrouped, event, terms)
         withdrawn = [withdraw(purchase, regrouped.head, terms) for purchase in regrouped.gone]
         others = [decide_again(purchase, terms) for purchase in regrouped.changed]
-        decision = decide(regrouped.own, event, terms, quote=quote)
+        carried = [earned for withdrawal in withdrawn for earned in withdrawal.earned]
+        decision = decide(regrouped.own, event, terms, quote=quote, carried=carried)
         if decision is None or None in others:
             return None
         quote = decision.reason is Reason.QUOTED

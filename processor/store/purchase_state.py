@@ -18,11 +18,12 @@ from processor.core.money import Money
 from processor.core.posting import ChargeKey, Template
 from processor.core.purchase import Placed
 from processor.core.spent import Kept
+from processor.core.tally import Counted
 
 _ALWAYS: Final = 19
 """How many values of an event are always written."""
 _PLAIN_GRANT: Final = 5
-"""How many values a grant has that holds nothing of a budget."""
+"""How many values a grant has that counts in no tally and holds nothing of a budget."""
 _NOTHING: Final[list[Any]] = ["", "", "", "", "", 0, [], "", "", [], ""]
 """What the values behind them are where they are left out."""
 
@@ -76,7 +77,7 @@ def decode_purchase(purchase_id: bytes, state: str | bytes) -> Purchase:
         revision=document.get("revision"),
         occurred_on=date.fromisoformat(occurred_on) if occurred_on else None,
         partner=document.get("partner"),
-        grants=tuple(_grant_from_list(values) for values in document.get("grants", ())),
+        grants=tuple(map(_grant_from_list, document.get("grants", ()))),
         charges={
             ChargeKey(template=Template(template), debtor=debtor, creditor=creditor, currency=currency): amount
             for template, debtor, creditor, currency, amount in document.get("charges", ())
@@ -92,20 +93,19 @@ def decode_purchase(purchase_id: bytes, state: str | bytes) -> Purchase:
 
 
 def _grant_to_list(grant: Grant) -> list[Any]:
-    """Return a grant's values in their places; what it holds of budgets only where it holds something."""
+    """Return a grant's values in their places; what it has counted and holds of budgets where it has or does."""
     values: list[Any] = [grant.rule, grant.unit, grant.entitled, grant.granted, grant.available]
-    if grant.budgets or grant.review:
-        values.append([list(taken) for taken in grant.budgets])
-    if grant.review:
-        values.append(grant.review)
+    if grant.budgets or grant.review or any(grant.counted):
+        values += [list(grant.counted), [list(taken) for taken in grant.budgets], grant.review]
     return values
 
 
 def _grant_from_list(values: list[Any]) -> Grant:
     if len(values) == _PLAIN_GRANT:
         return Grant(*values)
-    rule, unit, entitled, granted, available, budgets, *review = values
-    return Grant(rule, unit, entitled, granted, available, tuple(Taken(*taken) for taken in budgets), *review)
+    rule, unit, entitled, granted, available, counted, budgets, review = values
+    taken = tuple(Taken(*entry) for entry in budgets)
+    return Grant(rule, unit, entitled, granted, available, Counted(*counted), taken, review)
 
 
 def _event_to_list(event: Event) -> list[Any]:

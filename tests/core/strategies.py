@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from processor.core.cap import Cap, CapPeriod, CounterKey
 from processor.core.conditions import Conditions
-from processor.core.decision import AccountTerms, Award, Decision, Purchase, Withdrawal, decide, withdraw
+from processor.core.decision import AccountTerms, Award, Carried, Decision, Purchase, Withdrawal, decide, withdraw
 from processor.core.event import Event, event_of
 from processor.core.message import CardMessage, Direction, MessageKind
 from processor.core.money import Miles, Money, Rounding
@@ -333,6 +333,7 @@ class Books:
     purchases: dict[bytes, Purchase] = field(default_factory=dict)
     postings: list[Posting] = field(default_factory=list)
     awards: list[tuple[bytes, Award]] = field(default_factory=list)
+    carried: dict[bytes, tuple[Carried, ...]] = field(default_factory=dict)
 
     def terms(self) -> AccountTerms:
         """Return what a decision needs to know of this account."""
@@ -352,7 +353,8 @@ class Books:
     def take(self, purchase_id: bytes, event: Event, *, quote: bool = False) -> Decision:
         """Decide an event and enter what it changes."""
         purchase = self.purchases.get(purchase_id) or Purchase(id=purchase_id)
-        decision = decide(purchase, event, self.terms(), quote=quote)
+        carried = () if quote else self.carried.pop(purchase_id, ())
+        decision = decide(purchase, event, self.terms(), quote=quote, carried=carried)
         assert decision is not None
         self.purchases[purchase_id] = decision.purchase
         self.postings.extend(decision.postings)
@@ -365,6 +367,7 @@ class Books:
         moved = self.purchases[gone].events
         withdrawal = withdraw(self.purchases[gone], survivor, self.terms())
         self.purchases[gone] = withdrawal.purchase
+        self.carried[survivor] = (*self.carried.get(survivor, ()), *withdrawal.earned)
         self.postings.extend(withdrawal.postings)
         self.awards.extend((gone, award) for award in withdrawal.awards)
         taker = self.purchases.get(survivor) or Purchase(id=survivor)

@@ -122,7 +122,12 @@ def counted(books: Books) -> dict[CounterKey, int]:
         for grant in purchase.grants:
             assert purchase.occurred_on is not None
             for cap in revision_of(books, purchase).caps_on(grant.rule, grant.unit):
-                used[cap.id, period_of(cap, purchase.occurred_on, purchase.id)] += max(grant.granted, 0)
+                granted = max(grant.granted, 0)
+                taken = min(granted, 1) if cap.purchases else granted
+                used[cap.id, period_of(cap, purchase.occurred_on, purchase.id)] += taken
+            tally = revision_of(books, purchase).tallies.get(grant.rule)
+            if tally is not None:
+                used[tally.counter(grant.rule, purchase.occurred_on)] += grant.counted.progress
     return {key: units for key, units in used.items() if units}
 
 

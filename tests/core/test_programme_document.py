@@ -359,7 +359,7 @@ def test_a_document_compiles() -> None:
             "  - {id: monthly, rules: [base, mart-bonus], period: month, miles: 50.5}",
             "  - \u00a7{id: monthly, rules: [base, mart-bonus], period: month}",
             "caps[0]",
-            "has neither miles nor amount nor count",
+            "has neither miles nor amount nor purchases nor count",
         ),
         (
             'amount: "20.00", currency: EUR',

@@ -14,9 +14,15 @@ from processor.core.simulation import Simulation, simulate, simulation_as_data
 
 ROOT: Final = Path(__file__).parents[2]
 EXAMPLES: Final = sorted(path.parent for path in (ROOT / "examples").glob("**/transactions.jsonl"))
-CAMPAIGNS: Final = ROOT / "examples" / "programmes" / "campaigns"
-RETURNS: Final = ROOT / "examples" / "programmes" / "returns"
-PAGE: Final = (ROOT / "docs" / "offers.md").read_text(encoding="utf-8")
+PAGES: Final = {"offers": ("campaigns", "NWC"), "milestones": ("milestones", "HRV"), "timing": ("returns", "")}
+"""Pages whose examples are a programme's, with the unit of its miles."""
+
+
+def page(name: str) -> tuple[str, Path, str]:
+    """Return a page's text, its programme's folder and the unit of its miles."""
+    programme, unit = PAGES[name]
+    text = (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8")
+    return text, ROOT / "examples" / "programmes" / programme, unit
 
 
 def programme_of(folder: Path) -> Programme:
@@ -42,24 +48,28 @@ def test_an_example_gives_what_is_published(folder: Path) -> None:
     assert json.loads((folder / "simulated.json").read_text(encoding="utf-8")) == simulated(folder)
 
 
-def test_every_rule_of_the_campaigns_gives_something() -> None:
+@pytest.mark.parametrize("name", ["offers", "milestones"])
+def test_every_rule_of_an_example_gives_something(name: str) -> None:
     """No rule of the example is there in vain: each is awarded at least once."""
-    awarded = {award["rule"] for entry in simulated(CAMPAIGNS)["transactions"] for award in entry["awards"]}
-    assert {rule.id for rule in programme_of(CAMPAIGNS).rules} == awarded
+    _, folder, _ = page(name)
+    awarded = {award["rule"] for entry in simulated(folder)["transactions"] for award in entry["awards"]}
+    assert {rule.id for rule in programme_of(folder).rules} == awarded
 
 
-def test_the_page_says_what_the_example_gives() -> None:
+@pytest.mark.parametrize("name", ["offers", "milestones"])
+def test_the_page_says_what_the_example_gives(name: str) -> None:
     """Each row of the page's tables is one award of the simulation, with its total and the cap that cut it."""
-    shown = re.findall(r"(?m)^\| ([a-z-]+) \| ([a-z-]+) \| ([0-9.]+) ([A-Z]{3}) \|(?: ([a-z-]+) \|)?$", PAGE)
+    text, folder, unit = page(name)
+    shown = re.findall(r"(?m)^\| ([a-z-]+) \| ([a-z-]+) \| ([0-9.]+) ([A-Z]{3}) \|(?: ([a-z-]+) \|)?$", text)
     expected = {
         (
             entry["id"],
             award["rule"],
-            str(award["granted"] if award["unit"] == "NWC" else decimal_amount(award["granted"], award["unit"])),
+            str(award["granted"] if award["unit"] == unit else decimal_amount(award["granted"], award["unit"])),
             award["unit"],
             award["cut_by"] or "",
         )
-        for entry in simulated(CAMPAIGNS)["transactions"]
+        for entry in simulated(folder)["transactions"]
         for award in entry["awards"]
     }
     assert len(shown) > 10
@@ -72,7 +82,7 @@ def test_the_page_of_timing_says_what_the_example_gives() -> None:
     shown = re.findall(r"(?m)^\| ([a-z-]+) \| ([a-z-]+) \| ([+-]?[0-9]+) \| ([+-]?[0-9]+) \|$", page)
     expected = {
         (entry["id"], award["rule"], award["pending_change"], award["available_change"])
-        for entry in simulated(RETURNS)["transactions"]
+        for entry in simulated(ROOT / "examples" / "programmes" / "returns")["transactions"]
         for award in entry["awards"]
     }
     assert len(shown) > 10
@@ -80,17 +90,16 @@ def test_the_page_of_timing_says_what_the_example_gives() -> None:
     kept = re.findall(r"(?m)^\| ([a-z-]+) \| ([a-z-]+) \| ([0-9]+) \|$", page)
     assert {(line, rule, int(units)) for line, rule, units in kept} == {
         (entry["id"], held["rule"], held["units"])
-        for entry in simulated(RETURNS)["transactions"]
+        for entry in simulated(ROOT / "examples" / "programmes" / "returns")["transactions"]
         for held in entry.get("kept", ())
     }
 
 
-@pytest.mark.parametrize(
-    ("name", "folder", "least"), [("offers.md", CAMPAIGNS, 6), ("timing.md", RETURNS, 3)], ids=["offers", "timing"]
-)
-def test_the_page_shows_the_example(name: str, folder: Path, least: int) -> None:
+@pytest.mark.parametrize("name", PAGES)
+def test_the_page_shows_the_example(name: str) -> None:
     """The lines of YAML on the page stand in the example's document."""
+    text, folder, _ = page(name)
     document = (folder / "programme.yaml").read_text(encoding="utf-8")
-    blocks = re.findall(r"(?s)```yaml\n(.*?)```", (ROOT / "docs" / name).read_text(encoding="utf-8"))
-    assert len(blocks) >= least
+    blocks = re.findall(r"(?s)```yaml\n(.*?)```", text)
+    assert len(blocks) >= 3
     assert [] == [block for block in blocks if block not in document]
