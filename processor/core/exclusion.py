@@ -48,9 +48,12 @@ CODES: Final[Mapping[Category, Codes]] = {
 }
 """The codes of each category, as ``docs/criteria.md`` lists them.
 
-The merchant category codes are of ISO 18245 and of the lists that the card networks publish beside it: financial
-institutions and money orders (4829, 601x, 605x), stored value and money transfers (652x to 654x), betting and lotteries
-(780x, 7995, 9406, 9754).
+Each merchant category code was looked up in the public lists that the ``iso18245`` package on PyPI (1.4.1) gathers:
+ISO 18245, the USDA's, and those that Stripe, Visa and Mastercard publish.
+They name 4829, 6010, 6011, 6050, 6051, 6532, 6533, 6536, 6537, 6538, 6540, 7800, 7801, 7802, 7995 and 9406.
+6529 and 6530 (remote stored value load), 6534 (money transfer), 6535 (value purchase) and 9754 (horse and dog racing,
+state lotteries) are of older lists of Mastercard's, which card issuers and processors still publish.
+No code tells gift cards from other goods, and none tells fees: 5947 is a shop for gifts and cards.
 The transaction types 01, 06, 10, 11 and 40 to 49 are of ISO 8583:1987 and :1993 (withdrawals, travellers' cheques,
 instruments that are no cash, quasi-cash, account transfers); 17, 18, 19, 26, 28, 29 and 72 are the networks' own
 (cash disbursement, scrip, fees, original credits, loads, activations).
