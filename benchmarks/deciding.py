@@ -17,11 +17,13 @@ from typing import Final
 import iso8583
 
 from examples.traffic.skyways import dialects
-from processor.core.accrual import entitle
+from processor.core.account_terms import AccountTerms
+from processor.core.accrual import circumstances_of, entitle
+from processor.core.awarding import awards_of
 from processor.core.cap import Cap, CapPeriod
 from processor.core.conditions import AmountRange, Conditions
-from processor.core.decision import AccountTerms, Purchase, regranted
 from processor.core.event import Event, event_of
+from processor.core.kept_purchase import Purchase
 from processor.core.message import CardMessage
 from processor.core.money import Rounding
 from processor.core.programme import FinancialMeaning, Link, LinkMode, Merchant, Partner, Programme
@@ -41,9 +43,13 @@ NOW: Final = datetime(2026, 11, 20, 12, tzinfo=UTC)
 DAY: Final = date(2026, 11, 20)
 
 
-def programme() -> Programme:
-    """Return a programme of 200 rules with rates and 50 offers that run now, and caps on a third of them."""
-    rules = [_rule(number) for number in range(RULES)] + [_offer(number) for number in range(OFFERS)]
+def programme(*, by_partner: bool) -> Programme:
+    """Return a programme of 200 rules with rates and 50 offers that run now, and caps on a third of them.
+
+    Offers are for a sector, so that six of them meet at a brand, or for a partner.
+    """
+    rules = [_rule(number) for number in range(RULES)]
+    rules += [_offer(number, by_partner=by_partner) for number in range(OFFERS)]
     return Programme(
         id="many",
         name="Many",
@@ -100,10 +106,11 @@ def _rule(number: int) -> Rule:
     )
 
 
-def _offer(number: int) -> Rule:
-    """Return an offer that runs now: a bonus or a multiplier, by sector, weekday and amount."""
+def _offer(number: int, *, by_partner: bool) -> Rule:
+    """Return an offer that runs now: a bonus or a multiplier, by sector or partner, weekday and amount."""
     when = Conditions(
-        sectors=frozenset({f"sector-{number % 8}"}),
+        sectors=frozenset() if by_partner else frozenset({f"sector-{number % 8}"}),
+        partners=frozenset({f"partner-{number % PARTNERS}"}) if by_partner else frozenset(),
         dates=(date(2026, 11, 1), date(2026, 11, 30)),
         weekdays=frozenset({5, 6, 7}),
         hours=("0800", "2200") if number % 5 == 1 else None,
@@ -169,7 +176,7 @@ LINK: Final = Link(
 def decided(purchase: Purchase, event: Event, programme: Programme, terms: AccountTerms) -> int:
     """Decide one event as the first of its purchase, and return how many awards it changes."""
     folded = fold((event,))
-    awards = regranted(purchase, programme, entitle(programme, folded), event, terms, (event,))
+    awards = awards_of(purchase, programme, entitle(programme, folded), event, terms, (event,))
     return len(awards)
 
 
@@ -182,11 +189,20 @@ def measure(rounds: int) -> None:
         to_card_message(decode(dialect, raw), dialect=dialect, bank="alpha", received_at=NOW, tokeniser=tokeniser)
         for raw in raws
     ]
-    many = programme()
+    for by_partner in (False, True):
+        _measure(rounds, dialect, raws, card_messages, programme(by_partner=by_partner))
+
+
+def _measure(
+    rounds: int, dialect: Dialect, raws: list[bytes], card_messages: list[CardMessage], many: Programme
+) -> None:
     terms = AccountTerms(bank=LINK.bank, programme_at=lambda _: many, revision_of=lambda _: many, used={}, reserved={})
     purchases = [Purchase(id=message.message_id) for message in card_messages]
-    weighed = statistics.mean(
-        len(entitle(many, fold((event_of(message, LINK, "gold"),))).entitlements) for message in card_messages
+    entitled = [entitle(many, fold((event_of(message, LINK, "gold"),))) for message in card_messages]
+    weighed = statistics.mean(len(entry.entitlements) for entry in entitled)
+    applying = statistics.mean(
+        len(many.plan(circumstances_of(event_of(message, LINK, "gold"), entry.partner)).rules)
+        for message, entry in zip(card_messages, entitled, strict=True)
     )
 
     def decide_all() -> None:
@@ -204,7 +220,7 @@ def measure(rounds: int) -> None:
     decode_us, decide_us = (1e6 * statistics.median(times[name]) / MESSAGES for name in ("decode", "decide"))
     ratios = [decide / one for decide, one in zip(times["decide"], times["decode"], strict=True)]
     sys.stdout.write(
-        f"{RULES} rules and {OFFERS} offers, {weighed:.1f} of them weighed for a message: decode {decode_us:.1f} us,"
+        f"{RULES} rules and {OFFERS} offers, {applying:.1f} apply and {weighed:.1f} give: decode {decode_us:.1f} us,"
         f" decide {decide_us:.1f} us, {statistics.median(ratios):.2f} times as long"
         f" ({min(ratios):.2f} to {max(ratios):.2f} over {rounds} rounds)\n"
     )

@@ -5,7 +5,7 @@ from datetime import date
 
 from processor.core.budget import HOLDERS
 from processor.core.cap import CounterKey, period_of
-from processor.core.decision import Purchase
+from processor.core.kept_purchase import Purchase
 from processor.core.programme import Programme
 from processor.core.tally import Tally
 from processor.core.velocity import VELOCITY

@@ -14,8 +14,8 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row
 
 from processor.core.cap import CounterKey
-from processor.core.decision import Purchase
 from processor.core.event import Event
+from processor.core.kept_purchase import Purchase
 from processor.core.links import purchases_in
 from processor.core.posting import REVERSE_OF, UNITS_POSTED, ChargeKey, Template, party_of
 from processor.store import accrual as accrual_store

@@ -26,7 +26,7 @@ from processor.cli.output import (
     show_table,
     show_text,
 )
-from processor.core.decision import Award
+from processor.core.awarding import Award
 from processor.core.located_document import DocumentError
 from processor.core.programme import Programme
 from processor.core.programme_document import merchant_files, parse_programme

@@ -169,7 +169,8 @@ def _given(steps: Steps, billing: Amounts, transaction: Amounts) -> list[Entitle
             continue
         if fixed is None:
             total = divide(whole * numerator, denominator, rounding)
-            cleared = total if cleared == whole else divide(cleared * numerator, denominator, rounding)
+            if cleared:
+                cleared = total if cleared == whole else divide(cleared * numerator, denominator, rounding)
         elif whole <= 0:
             continue
         elif is_money:

@@ -136,8 +136,9 @@ def _addition(base: Entitlement, rule: Rule) -> Entitlement:
     _, unit, total, cleared = base
     more, denominator = by.numerator - by.denominator, by.denominator
     added = divide(total * more, denominator, rule.rounding)
-    has_cleared = added if cleared == total else divide(cleared * more, denominator, rule.rounding)
-    return Entitlement(rule, unit, added, has_cleared)
+    if cleared:
+        cleared = added if cleared == total else divide(cleared * more, denominator, rule.rounding)
+    return Entitlement(rule, unit, added, cleared)
 
 
 def _sum(one: Entitlement, other: Entitlement) -> Entitlement:

@@ -4,84 +4,31 @@ This is the whole decision in one direction: fold, match, entitle, grant, post.
 It takes values and returns values; ``flow/`` loads what it needs and commits what it says.
 """
 
-from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date
-from typing import Final, NamedTuple
+from typing import Final
 
+from processor.core.account_terms import AccountTerms
 from processor.core.accrual import Entitled, entitle
-from processor.core.budget import Headroom, PoolKey
+from processor.core.awarding import Award, Carried, awards_of, rule_of
+from processor.core.budget import PoolKey
 from processor.core.cap import CounterKey
-from processor.core.contest import Entitlement
 from processor.core.course import course_of
 from processor.core.event import Event
-from processor.core.grant import Grant, regrant, release
+from processor.core.grant import Grant, release
+from processor.core.kept_purchase import Purchase
 from processor.core.lifecycle import Effect
 from processor.core.links import OPERATIONS
 from processor.core.message import MessageKind
 from processor.core.outcome import Reason
-from processor.core.person import NOBODY, Fact, Member
-from processor.core.posting import UNITS_POSTED, ChargeKey, Posting, charge_postings, charges_due, funder_party
+from processor.core.person import NOBODY, Member
+from processor.core.posting import UNITS_POSTED, Posting, charge_postings, charges_due, funder_party
 from processor.core.programme import Partner, Programme
-from processor.core.purchase import Folded, Placed, fold
-from processor.core.review import Rulings, refused_in, reviewed
+from processor.core.purchase import Folded, fold
+from processor.core.review import refused_in
 from processor.core.rule import Benefit, Rule
-from processor.core.spent import Balance, Change, Kept, kept_postings, settle
-from processor.core.tally import Counted
+from processor.core.spent import Change, Kept, kept_postings, settle
 from processor.core.till import is_decided, lowered_of
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Purchase:
-    """All that is kept of one purchase: its events, and what it was granted and charged because of them.
-
-    ``revision`` is that it was last decided under, None before; ``occurred_on`` is the local date
-    whose periods its grants count in.
-    ``kept`` is what its holder keeps of what refunds took back.
-    ``merged_into`` names the purchase that took over its events, None while it stands for itself.
-    Where a family of linked messages is more than one purchase, ``head`` names the one that its traces lead to, None
-    for that one itself, whose ``siblings`` are all others; ``parted`` is true for one that parted from another.
-    ``refunded`` are parts of refunds without a reference that count against this purchase, ``placed`` the parts of this
-    one's refunds that count against others.
-    """
-
-    id: bytes
-    events: tuple[Event, ...] = ()
-    revision: int | None = None
-    occurred_on: date | None = None
-    partner: str | None = None
-    grants: tuple[Grant, ...] = ()
-    charges: Mapping[ChargeKey, int] = field(default_factory=dict)
-    kept: tuple[Kept, ...] = ()
-    merged_into: bytes | None = None
-    head: bytes | None = None
-    siblings: tuple[bytes, ...] = ()
-    parted: bool = False
-    refunded: tuple[Placed, ...] = ()
-    placed: tuple[Placed, ...] = ()
-
-
-class Award(NamedTuple):
-    """A change of what one rule grants a purchase, and the totals after it.
-
-    ``pending_change`` and ``available_change`` are signed; ``grant`` holds the totals; ``cut_by`` is the cap or budget
-    that cut it, None where none did; ``asked`` is the grant that the rise or fall of entitled was measured against.
-    ``stood`` is where the rule's tally stood before, None where it has none.
-    """
-
-    rule: str
-    benefit: Benefit
-    funder: str
-    grant: Grant
-    pending_change: int
-    available_change: int
-    cut_by: str | None
-    asked: Grant
-    stood: int | None = None
-
-
-Carried = tuple[tuple[str, str], int]
-"""A rule and unit, and what is earned by its tally although no purchase has counted it any more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,29 +74,6 @@ class Withdrawal:
     awards: tuple[Award, ...]
     postings: tuple[Posting, ...]
     earned: tuple[Carried, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AccountTerms:
-    """What a decision needs to know of the account besides the purchase.
-
-    ``programme_at`` returns the revision in force at an instant (seconds since 1970 UTC), None before the first;
-    ``revision_of`` returns a revision by number.
-    ``used`` holds the account's cap counters and is brought up to date by every decision; ``reserved`` is the headroom
-    that unexpired quotes of other purchases hold.
-    ``facts`` are known of the member, where rules ask for any.
-    ``budgets`` is what the programme's budgets have left, None where it has none.
-    ``balance`` is what the holder has available, brought up to date by every decision, None where no rule asks for it.
-    """
-
-    bank: str
-    programme_at: Callable[[int], Programme | None]
-    revision_of: Callable[[int], Programme]
-    used: MutableMapping[CounterKey, int]
-    reserved: Mapping[CounterKey, int]
-    facts: Sequence[Fact] = ()
-    budgets: Headroom | None = None
-    balance: Balance | None = None
 
 
 def decide(
@@ -263,96 +187,6 @@ def _funder(programme: Programme, rule: Rule, partner: str | None, bank: str) ->
     return funder_party(programme, rule.funder, bank=bank, partner=matched)
 
 
-def regranted(
-    purchase: Purchase,
-    programme: Programme,
-    entitled: Entitled,
-    moment: Event,
-    terms: AccountTerms,
-    events: tuple[Event, ...],
-    carried: Sequence[Carried] = (),
-) -> tuple[Award, ...]:
-    """Return one award per rule weighed now or granted before, with its change and its totals.
-
-    Where the revision or the date changed, because an earlier event arrived late, the old counters are given back first
-    and the whole grant is asked for anew.
-    """
-    occurred_on = moment.local_date
-    rulings = Rulings(events) if programme.velocity else None
-    granted_before = {(grant.rule, grant.unit): grant for grant in purchase.grants}
-    decided_under = (purchase.revision, purchase.occurred_on)
-    anew = purchase.revision is not None and decided_under != (programme.revision, occurred_on)
-    if anew and purchase.revision is not None:
-        old = terms.revision_of(purchase.revision)
-        moved_from = purchase.occurred_on or occurred_on
-        released = release(old, purchase.grants, moved_from, purchase.id, terms.used, terms.budgets)
-        carried = (*carried, *released.items())
-    weighed: list[tuple[Rule, str, Entitlement | None]] = [
-        (entry.rule, entry.unit, entry) for entry in entitled.entitlements
-    ]
-    if granted_before:
-        now = {(entry.rule.id, entry.unit) for entry in entitled.entitlements}
-        weighed += [
-            (_rule(key[0], programme, purchase, terms), key[1], None) for key in granted_before if key not in now
-        ]
-    if carried:
-        named = {(rule.id, unit) for rule, unit, _ in weighed}
-        left = {key for key, _ in carried if key not in named and key[0] in programme.tallies}
-        weighed += [(programme.rule(key[0]), key[1], None) for key in sorted(left)]
-    awards: list[Award] = []
-    for rule, unit, entitlement in weighed:
-        posted = measured = granted_before.get((rule.id, unit)) or Grant(rule.id, unit)
-        if anew:
-            measured = Grant(rule.id, unit)
-        for key, earned in carried:
-            if key == (rule.id, unit):
-                progress, before = measured.counted
-                measured = measured._replace(counted=Counted(progress, before + earned))
-        stood = None
-        if rule.tally is not None:
-            stood = terms.used.get(rule.tally.counter(rule.id, occurred_on), 0)
-        funder = funder_party(programme, rule.funder, bank=terms.bank, partner=entitled.partner)
-        limits = programme.velocity_of_rule.get(rule.id) if rulings is not None else None
-        ruling = rulings.on(rule.id) if rulings is not None and limits else None
-        grant, cut_by = regrant(
-            programme,
-            measured,
-            entitlement if ruling is not Effect.REFUSED else None,
-            occurred_on=occurred_on,
-            purchase_id=purchase.id,
-            used=terms.used,
-            reserved=terms.reserved,
-            budgets=terms.budgets,
-            funder=funder,
-        )
-        if limits:
-            grant = reviewed(limits, measured, grant, moment, terms.used, released=ruling is Effect.RELEASED)
-        available_change = grant.available - posted.available
-        awards.append(
-            Award(
-                rule.id,
-                rule.benefit,
-                funder,
-                grant,
-                grant.granted - posted.granted - available_change,
-                available_change,
-                cut_by,
-                measured,
-                stood,
-            )
-        )
-    return tuple(awards)
-
-
-def _rule(rule_id: str, programme: Programme, purchase: Purchase, terms: AccountTerms) -> Rule:
-    """Return a rule of this revision, or of the latest one before that the purchase was granted under."""
-    for revision in range(purchase.revision or 0, 0, -1) if not programme.has(rule_id) else ():
-        before = terms.revision_of(revision)
-        if before.has(rule_id):
-            return before.rule(rule_id)
-    return programme.rule(rule_id)
-
-
 def _book(
     purchase: Purchase,
     events: tuple[Event, ...],
@@ -364,7 +198,7 @@ def _book(
     carried: Sequence[Carried] = (),
 ) -> Decision:
     occurred_on = (folded.anchor or event).local_date
-    considered = regranted(purchase, programme, entitled, folded.anchor or event, terms, events, carried)
+    considered = awards_of(purchase, programme, entitled, folded.anchor or event, terms, events, carried)
     partner = entitled.partner.id if entitled.partner else None
     postings: list[Posting] = []
     for award in considered:
@@ -421,7 +255,7 @@ def _changes(
     """Yield what a decision changes of available miles, rule by rule."""
     for award in considered:
         if award.benefit is Benefit.MILES and award.available_change:
-            spent = _rule(award.rule, programme, purchase, terms).spent
+            spent = rule_of(award.rule, programme, purchase, terms).spent
             yield Change(award.rule, award.grant.unit, award.funder, spent, award.available_change)
 
 
@@ -452,7 +286,7 @@ def _quote(
     budgets = terms.budgets.copy() if terms.budgets is not None else None
     moment = folded.anchor or event
     estimated = replace(terms, used=used, budgets=budgets)
-    considered = regranted(purchase, programme, entitled, moment, estimated, purchase.events)
+    considered = awards_of(purchase, programme, entitled, moment, estimated, purchase.events)
     reserve = {key: units - terms.used.get(key, 0) for key, units in used.items() if units > terms.used.get(key, 0)}
     return Decision(
         reason=Reason.QUOTED,

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from processor.core.clawback import gross_of
 from processor.core.course import Course, course_of
-from processor.core.decision import Purchase
 from processor.core.grant import Grant
+from processor.core.kept_purchase import Purchase
 from processor.core.programme import Programme
 from processor.core.purchase import Folded, fold
 from processor.core.review import held_rules

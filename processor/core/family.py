@@ -10,8 +10,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 
-from processor.core.decision import Purchase
 from processor.core.event import Event
+from processor.core.kept_purchase import Purchase
 from processor.core.links import purchases_in
 
 

@@ -166,7 +166,7 @@ class Programme:
     later, and ``in_proportion`` that a rule takes back in proportion; ``keeps_spent`` that one leaves with the holder
     what a refund takes back.
     ``rules`` are in their own order; ``caps_of_rule``, ``budgets_of_rule``, ``velocity_of_rule``, ``tallies`` and
-    ``plan`` are their indexes.
+    ``plan`` are their indexes; ``limited`` are those that look at more than the purchase.
     ``rewards`` are the soft rewards that a holder can have.
     ``zoned`` says that some rule tells the time in a zone of its own.
     ``at_till`` names the rules whose discount the retailer's terminal takes off.
@@ -210,6 +210,7 @@ class Programme:
     accruals: AccrualTerms | None = None
     velocity: tuple[Velocity, ...] = ()
     caps_of_rule: Mapping[str, tuple[Cap, ...]] = field(init=False)
+    limited: frozenset[str] = field(init=False, repr=False, compare=False)
     at_till: frozenset[str] = field(init=False, repr=False, compare=False)
     zoned: bool = field(init=False, repr=False, compare=False)
     timings: frozenset[Timing] = field(init=False)
@@ -245,6 +246,7 @@ class Programme:
         object.__setattr__(self, "_by_id", {rule.id: rule for rule in rules})
         object.__setattr__(self, "_kinds", Kinds(rule.when for rule in rules))
         object.__setattr__(self, "tallies", {rule.id: rule.tally for rule in rules if rule.tally})
+        object.__setattr__(self, "limited", frozenset().union(caps, budgets, velocity, self.tallies))
         object.__setattr__(self, "_by_kind", {})
         object.__setattr__(self, "_limits", {})
         object.__setattr__(self, "asked", asked_by((rule.when.person for rule in rules), tuple(self.tiers)))

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 
 from processor.core.accrual import is_excluded, partner_of
-from processor.core.decision import Purchase
 from processor.core.event import Event
+from processor.core.kept_purchase import Purchase
 from processor.core.money import Money, Rounding, divide
 from processor.core.programme import Programme
 from processor.core.purchase import Amounts, Folded, Placed, billed_in, fold

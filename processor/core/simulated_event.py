@@ -7,8 +7,8 @@ from hashlib import blake2b
 from typing import Final
 
 from processor.core.course import start_of
-from processor.core.decision import Purchase
 from processor.core.due import day_to_post, held_for_review, waiting_for_release
+from processor.core.kept_purchase import Purchase
 from processor.core.message import CardMessage, Direction, MessageKind
 from processor.core.programme import Link, Programme
 from processor.core.transaction_file import Transaction, TransactionType

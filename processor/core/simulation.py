@@ -10,11 +10,14 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, Final
 
+from processor.core.account_terms import AccountTerms
+from processor.core.awarding import Award
 from processor.core.budget import HOLDERS, Headroom, pools_of
 from processor.core.cap import CounterKey
-from processor.core.decision import AccountTerms, Award, Decision, Purchase, decide
+from processor.core.decision import Decision, decide
 from processor.core.event import event_of
 from processor.core.exclusion import excluding_category
+from processor.core.kept_purchase import Purchase
 from processor.core.located_document import DocumentError
 from processor.core.message import CardMessage, Direction, MessageKind
 from processor.core.outcome import Reason

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from processor.core.decision import Purchase
 from processor.core.event import Event
+from processor.core.kept_purchase import Purchase
 from processor.core.lifecycle import Effect, PurchaseState
 from processor.core.message import MessageKind
 from processor.core.money import Money, decimal_amount

@@ -17,7 +17,7 @@ from sqlalchemy import Engine
 from processor.core.business_calendar import business_date
 from processor.core.cap import CapPeriod, calendar_period
 from processor.core.card import CardReference
-from processor.core.decision import Purchase
+from processor.core.kept_purchase import Purchase
 from processor.core.message import MessageKind
 from processor.core.outcome import Outcome, Reason
 from processor.core.velocity import windows_of

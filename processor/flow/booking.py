@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Final
 
-from processor.core.decision import Award
+from processor.core.awarding import Award
 from processor.core.owner_accrual import at_owner
 from processor.core.posting import MEMBER_AVAILABLE, MEMBER_PENDING, Posting
 from processor.core.programme import Programme

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
+from processor.core.awarding import Award
 from processor.core.course import Cleared, Course
-from processor.core.decision import Award, Decision
+from processor.core.decision import Decision
 from processor.core.event import CLEARING_KINDS, Event
 from processor.core.money import Money
 from processor.core.outcome import Reason

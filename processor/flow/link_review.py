@@ -14,8 +14,8 @@ from typing import Any, Final
 
 from sqlalchemy import Connection
 
-from processor.core.decision import Purchase
 from processor.core.event import Event
+from processor.core.kept_purchase import Purchase
 from processor.core.lifecycle import Effect
 from processor.core.links import OPERATIONS, Confidence, purchases_in, ties_of
 from processor.core.message import MessageKind

@@ -8,19 +8,12 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 
+from processor.core.account_terms import AccountTerms
 from processor.core.cap import CounterKey
-from processor.core.decision import (
-    AccountTerms,
-    Decision,
-    Purchase,
-    Withdrawal,
-    decide,
-    decide_again,
-    with_elsewhere,
-    withdraw,
-)
+from processor.core.decision import Decision, Withdrawal, decide, decide_again, with_elsewhere, withdraw
 from processor.core.event import Event, event_of
 from processor.core.family import Regrouped, regroup
+from processor.core.kept_purchase import Purchase
 from processor.core.message import CardMessage
 from processor.core.outcome import Reason
 from processor.core.person import Fact

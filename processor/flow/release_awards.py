@@ -13,8 +13,8 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from processor.core.decision import Purchase
 from processor.core.due import held_for_review, waiting_for_release
+from processor.core.kept_purchase import Purchase
 from processor.core.message import CardMessage, MessageKind
 from processor.core.outcome import Outcome
 from processor.core.programme import Programme

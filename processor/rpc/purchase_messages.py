@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Final
 
-from processor.core.decision import Purchase
 from processor.core.due import expected_in
 from processor.core.event import Event
+from processor.core.kept_purchase import Purchase
 from processor.core.links import Confidence, ties_of
 from processor.core.message import MessageKind
 from processor.core.programme import Programme

@@ -13,7 +13,7 @@ from typing import Any, Final
 import grpc
 from sqlalchemy import Connection, Engine
 
-from processor.core.decision import Purchase
+from processor.core.kept_purchase import Purchase
 from processor.core.message import MessageKind
 from processor.core.money import Money, exponent
 from processor.core.programme import Programme

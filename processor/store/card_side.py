@@ -14,7 +14,7 @@ from typing import Any, Final
 import orjson
 from psycopg2.extras import execute_values
 
-from processor.core.decision import Purchase
+from processor.core.kept_purchase import Purchase
 from processor.store.copy_text import (
     binary,
     binary_array,

@@ -9,9 +9,9 @@ from typing import Any, Final
 import orjson
 
 from processor.core.budget import Taken
-from processor.core.decision import Purchase
 from processor.core.event import Event
 from processor.core.grant import Grant
+from processor.core.kept_purchase import Purchase
 from processor.core.lifecycle import Effect
 from processor.core.message import MessageKind
 from processor.core.money import Money

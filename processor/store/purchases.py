@@ -16,7 +16,7 @@ import orjson
 from psycopg2.extras import execute_values
 from sqlalchemy import Connection, text
 
-from processor.core.decision import Purchase
+from processor.core.kept_purchase import Purchase
 from processor.core.lifecycle import Effect
 from processor.store.card_side import Key, load_families
 from processor.store.operations import AFTER_EVERY_TIME

@@ -11,10 +11,13 @@ from typing import Final
 
 from hypothesis import strategies as st
 
+from processor.core.account_terms import AccountTerms
+from processor.core.awarding import Award, Carried
 from processor.core.cap import Cap, CapPeriod, CounterKey
 from processor.core.conditions import Conditions
-from processor.core.decision import AccountTerms, Award, Carried, Decision, Purchase, Withdrawal, decide, withdraw
+from processor.core.decision import Decision, Withdrawal, decide, withdraw
 from processor.core.event import Event, event_of
+from processor.core.kept_purchase import Purchase
 from processor.core.message import CardMessage, Direction, MessageKind
 from processor.core.money import Miles, Money, Rounding
 from processor.core.posting import Posting

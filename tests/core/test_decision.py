@@ -6,8 +6,11 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from processor.core.decision import AccountTerms, Award, Purchase, decide, withdraw
+from processor.core.account_terms import AccountTerms
+from processor.core.awarding import Award
+from processor.core.decision import decide, withdraw
 from processor.core.event import Event, event_of
+from processor.core.kept_purchase import Purchase
 from processor.core.message import CardMessage, Direction
 from processor.core.outcome import Reason
 from processor.core.posting import Template

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from processor.core.decision import Purchase
 from processor.core.event import Event, event_of
 from processor.core.family import regroup
+from processor.core.kept_purchase import Purchase
 from processor.core.links import SURVIVES_S, Confidence, purchases_in, traces_of_event
 from processor.core.message import MessageKind
 from tests.core.strategies import START, authorized, eur, link, message, presented

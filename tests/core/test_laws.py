@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from processor.core.cap import CounterKey, period_of
-from processor.core.decision import Purchase
 from processor.core.event import Event
+from processor.core.kept_purchase import Purchase
 from processor.core.lifecycle import Effect
 from processor.core.message import MessageKind
 from processor.core.money import Rounding

@@ -6,9 +6,9 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from processor.core.decision import Purchase
 from processor.core.event import Event
 from processor.core.family import regroup
+from processor.core.kept_purchase import Purchase
 from processor.core.links import purchases_in
 from processor.core.message import MessageKind
 from tests.core.strategies import authorized, eur, events, message, presented

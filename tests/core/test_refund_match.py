@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from processor.core.decision import Purchase
+from processor.core.kept_purchase import Purchase
 from processor.core.purchase import fold
 from processor.core.refund_match import place_refunds
 from tests.core.strategies import FIRST, eur, events, presented, refunded, usd

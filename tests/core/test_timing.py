@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from processor.core.course import start_of
-from processor.core.decision import Purchase
 from processor.core.due import day_to_post, waiting_for_release
 from processor.core.event import Event, event_of
+from processor.core.kept_purchase import Purchase
 from processor.core.message import CardMessage, Direction, MessageKind
 from processor.core.programme import CardProduct, Enrolment, Programme
 from processor.core.statement import statement_after

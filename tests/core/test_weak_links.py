@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from processor.core.decision import Purchase
 from processor.core.event import Event
 from processor.core.expiry import expiring
+from processor.core.kept_purchase import Purchase
 from processor.core.lifecycle import Effect
 from processor.core.message import MessageKind
 from processor.core.purchase import Placed

@@ -11,10 +11,12 @@ import psycopg2
 import pytest
 import structlog
 
+from processor.core.account_terms import AccountTerms
 from processor.core.card import passes_check_digit
-from processor.core.decision import AccountTerms, Decision, Purchase
+from processor.core.decision import Decision
 from processor.core.decision import decide as decide_purely
 from processor.core.event import Event
+from processor.core.kept_purchase import Purchase
 from processor.core.outcome import Outcome, Reason
 from processor.flow import batch, purchase_work
 from processor.flow.replay import ReplayResult, replay

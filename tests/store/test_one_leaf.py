@@ -18,7 +18,7 @@ from psycopg2.extensions import cursor as driver_cursor
 from sqlalchemy import Connection, Engine, MetaData, TextClause, create_engine, make_url, text
 
 from processor import store
-from processor.core.decision import Purchase
+from processor.core.kept_purchase import Purchase
 from processor.core.outcome import Reason
 from processor.core.person import Fact, FactKind
 from processor.store import (

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from processor.core.budget import Taken
-from processor.core.decision import Purchase
 from processor.core.event import Event
 from processor.core.grant import Grant
+from processor.core.kept_purchase import Purchase
 from processor.core.lifecycle import Effect
 from processor.core.message import MessageKind
 from processor.core.money import Money

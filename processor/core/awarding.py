@@ -1,0 +1,169 @@
+"""What a decision awards: every rule that is weighed, with what it grants now and what that changes.
+
+Last step before the postings; ``core/grant.py`` says what limits leave of each rule.
+"""
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from processor.core.account_terms import AccountTerms
+from processor.core.accrual import Entitled
+from processor.core.contest import Entitlement
+from processor.core.event import Event
+from processor.core.grant import Grant, regrant, release
+from processor.core.kept_purchase import Purchase
+from processor.core.lifecycle import Effect
+from processor.core.posting import funder_party
+from processor.core.programme import Programme
+from processor.core.review import Rulings, reviewed
+from processor.core.rule import Benefit, Rule
+from processor.core.tally import Counted
+
+
+class Award(NamedTuple):
+    """A change of what one rule grants a purchase, and the totals after it.
+
+    ``pending_change`` and ``available_change`` are signed; ``grant`` holds the totals; ``cut_by`` is the cap or budget
+    that cut it, None where none did; ``asked`` is the grant that the rise or fall of entitled was measured against.
+    ``stood`` is where the rule's tally stood before, None where it has none.
+    """
+
+    rule: str
+    benefit: Benefit
+    funder: str
+    grant: Grant
+    pending_change: int
+    available_change: int
+    cut_by: str | None
+    asked: Grant
+    stood: int | None = None
+
+
+Carried = tuple[tuple[str, str], int]
+"""A rule and unit, and what is earned by its tally although no purchase has counted it any more."""
+
+_NEVER: Final = Grant("", "")
+"""What was granted before by a rule that never gave a purchase anything."""
+
+
+def awards_of(
+    purchase: Purchase,
+    programme: Programme,
+    entitled: Entitled,
+    moment: Event,
+    terms: AccountTerms,
+    events: tuple[Event, ...],
+    carried: Sequence[Carried] = (),
+) -> tuple[Award, ...]:
+    """Return one award per rule weighed now or granted before, with its change and its totals.
+
+    Where the revision or the date changed, because an earlier event arrived late, the old counters are given back first
+    and the whole grant is asked for anew.
+    A rule that nothing limits and that never gave the purchase anything is granted what it entitles to.
+    """
+    rulings = Rulings(events) if programme.velocity else None
+    if purchase.grants or purchase.revision is not None or carried:
+        return _awarded_again(purchase, programme, entitled, moment, terms, rulings, carried)
+    awards: list[Award] = []
+    limited, bank, partner = programme.limited, terms.bank, entitled.partner
+    for entry in entitled.entitlements:
+        rule, unit, total, cleared = entry
+        if rule.id in limited:
+            never = Grant(rule.id, unit)
+            awards.append(_awarded(purchase, programme, entitled, moment, terms, rulings, rule, entry, never, never))
+            continue
+        available = min(total, cleared)
+        awards.append(
+            Award(
+                rule.id,
+                rule.benefit,
+                funder_party(programme, rule.funder, bank=bank, partner=partner),
+                Grant(rule.id, unit, total, total, available),
+                total - available,
+                available,
+                None,
+                _NEVER,
+            )
+        )
+    return tuple(awards)
+
+
+def _awarded_again(
+    purchase: Purchase,
+    programme: Programme,
+    entitled: Entitled,
+    moment: Event,
+    terms: AccountTerms,
+    rulings: Rulings | None,
+    carried: Sequence[Carried],
+) -> tuple[Award, ...]:
+    """Return the awards of a purchase that was decided before, or that takes over what another was granted."""
+    anew = purchase.revision is not None
+    anew = anew and (purchase.revision, purchase.occurred_on) != (programme.revision, moment.local_date)
+    if anew and purchase.revision is not None:
+        old = terms.revision_of(purchase.revision)
+        moved_from = purchase.occurred_on or moment.local_date
+        released = release(old, purchase.grants, moved_from, purchase.id, terms.used, terms.budgets)
+        carried = (*carried, *released.items())
+    before = {(grant.rule, grant.unit): grant for grant in purchase.grants}
+    now = {(entry.rule.id, entry.unit): entry for entry in entitled.entitlements}
+    left = {key for key, _ in carried if key not in now and key not in before and key[0] in programme.tallies}
+    awards: list[Award] = []
+    for key in (*now, *(key for key in before if key not in now), *sorted(left)):
+        entry = now.get(key)
+        rule = entry.rule if entry is not None else rule_of(key[0], programme, purchase, terms)
+        posted = measured = before.get(key) or Grant(*key)
+        if anew:
+            measured = Grant(*key)
+        earned = sum(units for of, units in carried if of == key)
+        if earned:
+            progress, known = measured.counted
+            measured = measured._replace(counted=Counted(progress, known + earned))
+        awards.append(_awarded(purchase, programme, entitled, moment, terms, rulings, rule, entry, posted, measured))
+    return tuple(awards)
+
+
+def _awarded(
+    purchase: Purchase,
+    programme: Programme,
+    entitled: Entitled,
+    moment: Event,
+    terms: AccountTerms,
+    rulings: Rulings | None,
+    rule: Rule,
+    entitlement: Entitlement | None,
+    posted: Grant,
+    measured: Grant,
+) -> Award:
+    """Return one rule's award: its rise or fall is measured against ``measured``, its change against ``posted``."""
+    stood = None
+    if rule.tally is not None:
+        stood = terms.used.get(rule.tally.counter(rule.id, moment.local_date), 0)
+    funder = funder_party(programme, rule.funder, bank=terms.bank, partner=entitled.partner)
+    velocity = programme.velocity_of_rule.get(rule.id) if rulings is not None else None
+    ruling = rulings.on(rule.id) if rulings is not None and velocity else None
+    grant, cut_by = regrant(
+        programme,
+        measured,
+        entitlement if ruling is not Effect.REFUSED else None,
+        occurred_on=moment.local_date,
+        purchase_id=purchase.id,
+        used=terms.used,
+        reserved=terms.reserved,
+        budgets=terms.budgets,
+        funder=funder,
+    )
+    if velocity:
+        grant = reviewed(velocity, measured, grant, moment, terms.used, released=ruling is Effect.RELEASED)
+    available_change = grant.available - posted.available
+    pending_change = grant.granted - posted.granted - available_change
+    return Award(rule.id, rule.benefit, funder, grant, pending_change, available_change, cut_by, measured, stood)
+
+
+def rule_of(rule_id: str, programme: Programme, purchase: Purchase, terms: AccountTerms) -> Rule:
+    """Return a rule of this revision, or of the latest one before that the purchase was granted under."""
+    for revision in range(purchase.revision or 0, 0, -1) if not programme.has(rule_id) else ():
+        before = terms.revision_of(revision)
+        if before.has(rule_id):
+            return before.rule(rule_id)
+    return programme.rule(rule_id)
