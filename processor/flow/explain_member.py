@@ -76,6 +76,7 @@ def member_sentences(
     yield WHY_TO_MEMBER[reason]
     yield from _given(programme, detail, recomputed)
     for entry in recomputed.considered:
+        yield from _together(programme, entry, recomputed)
         yield from _reduced(programme, entry)
     yield from _reviewed(programme, detail, recomputed)
     if reason is not Reason.CURRENCY_NOT_RATED and recomputed.entitled.unrated:
@@ -132,6 +133,27 @@ def _when(programme: Programme, unit: str, given: tuple[int, int], expected: set
         yield f"{units(programme, coming, unit)} of it are still to come, once the shop has collected the payment."
 
 
+def _together(programme: Programme, entry: Considered, recomputed: Recomputed) -> Iterator[str]:
+    """Yield what the purchase comes to together with others, where an offer is for what they come to."""
+    tally = programme.rule(entry.rule).tally if programme.has(entry.rule) else None
+    own = [given for given in recomputed.entitled.entitlements if given.rule.id == entry.rule]
+    if tally is None or entry.stood is None or not own:
+        return
+    stands = entry.stood - entry.asked_counted.progress + own[0].cleared
+    worth = units(programme, tally.worth(stands), entry.unit)
+    what = ""
+    if not tally.scale:
+        what = f"{_purchases(stands)}, "
+    elif len(tally.scale) == 1:
+        ((currency, scale),) = tally.scale.items()
+        what = f"{money(stands // scale, currency)}, "
+    yield f"An offer counts what you buy {LIMITED[tally.period]} together: it comes to {what}which gives {worth}."
+
+
+def _purchases(count: int) -> str:
+    return f"{count:,} {'purchase' if count == 1 else 'purchases'}"
+
+
 def _reduced(programme: Programme, entry: Considered) -> Iterator[str]:
     """Yield what a limit took of what one offer would have given."""
     lacking = entry.entitled - entry.granted
@@ -141,6 +163,9 @@ def _reduced(programme: Programme, entry: Considered) -> Iterator[str]:
     for cap in programme.caps:
         if cap.id == entry.cut_by:
             most = units(programme, cap.limit, cap.currency or programme.unit)
+            if cap.purchases:
+                yield f"The offer is for {_purchases(cap.limit)} {LIMITED[cap.period]}, so that {less}."
+                return
             yield f"At most {most} can be given {LIMITED[cap.period]}, so that {less}."
             return
     if any(budget.id == entry.cut_by for budget in programme.budgets):

@@ -66,6 +66,11 @@ def test_a_step_is_reached_taken_back_and_explained(milestones: Pipeline) -> Non
     sentences = explain(milestones, second).sentences
     stood = "they stood at 180.00 EUR and stand at 330.00 EUR now, worth 82 HRV in all, of which this purchase earns 82"
     assert any(stood in sentence for sentence in sentences), sentences
+    told = explain(milestones, second).for_member
+    assert (
+        "An offer counts what you buy in a month together: it comes to 330.00 Euro, which gives 82 x Harvest point."
+        in told
+    )
     assert_books_agree(milestones)
 
 
@@ -85,6 +90,7 @@ def test_a_cap_of_purchases(milestones: Pipeline) -> None:
     found = explain(milestones, answers[2])
     assert found.reproduced
     assert any("Cap two-visits, 2 purchases a month, cut rule early-bird" in sentence for sentence in found.sentences)
+    assert "The offer is for 2 purchases in a month, so that 8 x Harvest point less were given." in found.for_member
     paid(milestones, 4, 4_00, mti="0420", original_data=original(1), **cafe)
     assert 8 == changes(paid(milestones, 5, 4_00, **cafe))["early-bird"]
     assert_books_agree(milestones)
