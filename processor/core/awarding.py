@@ -42,6 +42,8 @@ class Award(NamedTuple):
 Carried = tuple[tuple[str, str], int]
 """A rule and unit, and what is earned by its tally although no purchase has counted it any more."""
 
+END_OF_TIME: Final = 2**40
+"""In seconds since 1970; no revision takes effect later."""
 _NEVER: Final = Grant("", "")
 """What was granted before by a rule that never gave a purchase anything."""
 
@@ -107,7 +109,7 @@ def _awarded_again(
         carried = (*carried, *released.items())
     before = {(grant.rule, grant.unit): grant for grant in purchase.grants}
     now = {(entry.rule.id, entry.unit): entry for entry in entitled.entitlements}
-    left = {key for key, _ in carried if key not in now and key not in before and key[0] in programme.tallies}
+    left = {key for key, _ in carried if key not in now and key not in before}
     awards: list[Award] = []
     for key in (*now, *(key for key in before if key not in now), *sorted(left)):
         entry = now.get(key)
@@ -161,9 +163,13 @@ def _awarded(
 
 
 def rule_of(rule_id: str, programme: Programme, purchase: Purchase, terms: AccountTerms) -> Rule:
-    """Return a rule of this revision, or of the latest one before that the purchase was granted under."""
-    for revision in range(purchase.revision or 0, 0, -1) if not programme.has(rule_id) else ():
-        before = terms.revision_of(revision)
-        if before.has(rule_id):
-            return before.rule(rule_id)
+    """Return a rule of this revision, or of the latest one that has it, first of those until the purchase's own."""
+    if programme.has(rule_id):
+        return programme.rule(rule_id)
+    newest = terms.programme_at(END_OF_TIME) or programme
+    for latest in (purchase.revision or 0, newest.revision):
+        for revision in range(latest, 0, -1):
+            other = terms.revision_of(revision)
+            if other.has(rule_id):
+                return other.rule(rule_id)
     return programme.rule(rule_id)

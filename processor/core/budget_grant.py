@@ -12,6 +12,7 @@ from processor.core.cap import calendar_period
 from processor.core.money import divide
 from processor.core.programme import MilePrice, Programme
 from processor.core.rule import Benefit, Rule
+from processor.core.velocity import VELOCITY
 
 
 class Limited(NamedTuple):
@@ -38,6 +39,7 @@ def within_budgets(
     """Limit a rule's grant by its budgets and take from them what it changes.
 
     ``held`` was granted before, ``wanted`` is what entitlement and caps leave, ``before`` what it held of budgets.
+    What it held of a budget that counts it no more, because another party pays in another currency, is given back.
     ``used`` counts, for each pool of holders, what the account was granted; only what is above zero counts.
     """
     old = {(entry.pool, entry.period): entry.units for entry in before}
@@ -59,8 +61,11 @@ def within_budgets(
             of_holders = pool.endswith(HOLDERS)
             units = max(granted, 0) if of_holders else _cost(price, granted)
             _change(key, units - old.get(key, 0), used, headroom)
+            old.pop(key, None)
             if units:
                 taken.append(Taken(pool, period, units))
+    left = [Taken(*key, units) for key, units in old.items() if not key[0].endswith(VELOCITY)]
+    give_back(left, used, headroom)
     return Limited(granted, cut_by, tuple(taken))
 
 

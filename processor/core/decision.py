@@ -150,7 +150,7 @@ def withdraw(purchase: Purchase, survivor: bytes, terms: AccountTerms) -> Withdr
     awards: list[Award] = []
     postings: list[Posting] = []
     for grant in purchase.grants:
-        rule = programme.rule(grant.rule)
+        rule = rule_of(grant.rule, programme, purchase, terms)
         funder = _funder(programme, rule, purchase.partner, terms.bank)
         nothing = Grant(rule=grant.rule, unit=grant.unit)
         if rule.benefit in UNITS_POSTED:
@@ -205,7 +205,7 @@ def _book(
         if award.benefit in UNITS_POSTED:
             postings.extend(_units_of(award, purchase, terms))
     kept = purchase.kept
-    if terms.balance is not None and (programme.keeps_spent or kept):
+    if terms.balance is not None:
         kept, moved = settle(kept, _changes(considered, programme, purchase, terms), terms.balance)
         postings.extend(moved)
     charges = charges_due(
@@ -271,7 +271,7 @@ def _units_of(award: Award, purchase: Purchase, terms: AccountTerms) -> Iterator
     before = next((old for old in purchase.grants if (old.rule, old.unit) == (award.rule, award.grant.unit)), nothing)
     if before.available and purchase.revision is not None:
         old = terms.revision_of(purchase.revision)
-        funder = _funder(old, old.rule(award.rule), purchase.partner, terms.bank)
+        funder = _funder(old, rule_of(award.rule, old, purchase, terms), purchase.partner, terms.bank)
         if funder != award.funder:
             yield from posted(before, before._replace(granted=before.pending, available=0), funder)
             before = before._replace(granted=before.pending, available=0)

@@ -58,11 +58,11 @@ def release(
         if grant.budgets:
             give_back(grant.budgets, used, budgets)
         _take(programme.limits(grant.rule, grant.unit, occurred_on), grant.granted, 0, purchase_id, used)
-        tally = programme.tallies.get(grant.rule)
+        tally, left = programme.tallies.get(grant.rule), grant.counted.earned
         if tally is not None:
             left = uncount(tally, tally.counter(grant.rule, occurred_on), grant.counted, used)
-            if left:
-                earned[grant.rule, grant.unit] = left
+        if left:
+            earned[grant.rule, grant.unit] = left
     return earned
 
 
@@ -91,7 +91,7 @@ def regrant(
         counted, entitled = _tallied(tally, previous, entitlement, occurred_on, used)
         cleared = counted.earned
     elif counted.earned:
-        entitled = cleared = counted.earned
+        entitled, cleared = entitled + counted.earned, cleared + counted.earned
     granted = held + entitled - before if entitled > before else min(held, entitled)
     limits = programme.limits(rule, unit, occurred_on)
     binding: str | None = None

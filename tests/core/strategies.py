@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from processor.core.account_terms import AccountTerms
 from processor.core.awarding import Award, Carried
+from processor.core.budget import Headroom
 from processor.core.cap import Cap, CapPeriod, CounterKey
 from processor.core.conditions import Conditions
 from processor.core.decision import Decision, Withdrawal, decide, withdraw
@@ -337,6 +338,7 @@ class Books:
     postings: list[Posting] = field(default_factory=list)
     awards: list[tuple[bytes, Award]] = field(default_factory=list)
     carried: dict[bytes, tuple[Carried, ...]] = field(default_factory=dict)
+    budgets: Headroom | None = None
 
     def terms(self) -> AccountTerms:
         """Return what a decision needs to know of this account."""
@@ -346,6 +348,7 @@ class Books:
             revision_of=lambda number: next(entry for entry in self.revisions if entry.revision == number),
             used=self.used,
             reserved=self.reserved,
+            budgets=self.budgets,
             balance=Balance(available=self.miles()[1]) if any(entry.keeps_spent for entry in self.revisions) else None,
         )
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from processor.core.budget import HOLDERS, AtEdge, Budget, Headroom
+from processor.core.budget import HOLDERS, AtEdge, Budget, Headroom, Taken
 from processor.core.budget_shares import Change, Pool, Share, collect, settle, step
 from processor.core.cap import CapPeriod, CounterKey
 from processor.core.contest import Entitlement
@@ -103,7 +103,7 @@ def test_what_the_edge_gives(edge: AtEdge, expected: list[int]) -> None:
 def test_a_rise_that_does_not_fit_keeps_what_was_granted() -> None:
     """An increment that a budget refuses takes nothing from the purchase that it is of."""
     grants = granted(replace(LAUNCH, at_edge=AtEdge.REFUSE), [(0, 60), (0, 110)], Headroom(untouched=True), {})
-    assert Grant("base", UNIT, 110, 60, 60, (("launch", "2026-11", 60),)) == grants[0]  # type: ignore[arg-type]
+    assert Grant("base", UNIT, 110, 60, 60, budgets=(Taken("launch", "2026-11", 60),)) == grants[0]
 
 
 def test_a_budget_that_is_not_scarce_gives_all_that_is_asked() -> None:
