@@ -96,14 +96,14 @@ def _grant_to_list(grant: Grant) -> list[Any]:
     """Return a grant's values in their places; what it has counted and holds of budgets where it has or does."""
     values: list[Any] = [grant.rule, grant.unit, grant.entitled, grant.granted, grant.available]
     if grant.budgets or grant.review or any(grant.counted):
-        values += [list(grant.counted), [list(taken) for taken in grant.budgets], grant.review]
+        values += [[list(taken) for taken in grant.budgets], grant.review, list(grant.counted)]
     return values
 
 
 def _grant_from_list(values: list[Any]) -> Grant:
     if len(values) == _PLAIN_GRANT:
         return Grant(*values)
-    rule, unit, entitled, granted, available, counted, budgets, review = values
+    rule, unit, entitled, granted, available, budgets, review, counted = values
     taken = tuple(Taken(*entry) for entry in budgets)
     return Grant(rule, unit, entitled, granted, available, Counted(*counted), taken, review)
 

@@ -30,7 +30,7 @@ def assert_books_agree(pipeline: Pipeline) -> None:
         found: list[Difference] = []
         for checked in verify(connection, revision_of=revision_of):
             found.extend(checked.differences)
-    assert [] == found
+    assert [] == found, found
 
 
 def rows(database: Database, sql: str, **values: Any) -> list[tuple[Any, ...]]:
