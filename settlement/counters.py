@@ -7,7 +7,7 @@ from processor.core.budget import HOLDERS
 from processor.core.cap import CounterKey, period_of
 from processor.core.kept_purchase import Purchase
 from processor.core.programme import Programme
-from processor.core.tally import Tally
+from processor.core.tally import Tally, cut_counter
 from processor.core.velocity import VELOCITY
 
 RevisionOf = Callable[[str, int], Programme]
@@ -46,6 +46,7 @@ def counters_of(decided: Iterable[Decided]) -> dict[CounterKey, int]:
             tally = programme.tallies.get(grant.rule)
             if tally is not None:
                 add(tally.counter(grant.rule, day), grant.counted.progress)
+                add(cut_counter(tally.counter(grant.rule, day)), grant.counted.cut)
     return used
 
 

@@ -17,7 +17,7 @@ from processor.core.posting import funder_party
 from processor.core.programme import Programme
 from processor.core.review import Rulings, reviewed
 from processor.core.rule import Benefit, Rule
-from processor.core.tally import Counted
+from processor.core.tally import cut_counter
 
 
 class Award(NamedTuple):
@@ -25,7 +25,8 @@ class Award(NamedTuple):
 
     ``pending_change`` and ``available_change`` are signed; ``grant`` holds the totals; ``cut_by`` is the cap or budget
     that cut it, None where none did; ``asked`` is the grant that the rise or fall of entitled was measured against.
-    ``stood`` is where the rule's tally stood before, None where it has none.
+    ``stood`` is where the rule's tally stood before, None where it has none, and ``withheld`` what limits have withheld
+    of it from other purchases.
     """
 
     rule: str
@@ -37,6 +38,7 @@ class Award(NamedTuple):
     cut_by: str | None
     asked: Grant
     stood: int | None = None
+    withheld: int = 0
 
 
 Carried = tuple[tuple[str, str], int]
@@ -119,8 +121,8 @@ def _awarded_again(
             measured = Grant(*key)
         earned = sum(units for of, units in carried if of == key)
         if earned:
-            progress, known = measured.counted
-            measured = measured._replace(counted=Counted(progress, known + earned))
+            counted = measured.counted
+            measured = measured._replace(counted=counted._replace(earned=counted.earned + earned))
         awards.append(_awarded(purchase, programme, entitled, moment, terms, rulings, rule, entry, posted, measured))
     return tuple(awards)
 
@@ -138,9 +140,11 @@ def _awarded(
     measured: Grant,
 ) -> Award:
     """Return one rule's award: its rise or fall is measured against ``measured``, its change against ``posted``."""
-    stood = None
+    stood, withheld = None, 0
     if rule.tally is not None:
-        stood = terms.used.get(rule.tally.counter(rule.id, moment.local_date), 0)
+        counter = rule.tally.counter(rule.id, moment.local_date)
+        stood = terms.used.get(counter, 0)
+        withheld = terms.used.get(cut_counter(counter), 0) - measured.counted.cut
     funder = funder_party(programme, rule.funder, bank=terms.bank, partner=entitled.partner)
     velocity = programme.velocity_of_rule.get(rule.id) if rulings is not None else None
     ruling = rulings.on(rule.id) if rulings is not None and velocity else None
@@ -159,7 +163,9 @@ def _awarded(
         grant = reviewed(velocity, measured, grant, moment, terms.used, released=ruling is Effect.RELEASED)
     available_change = grant.available - posted.available
     pending_change = grant.granted - posted.granted - available_change
-    return Award(rule.id, rule.benefit, funder, grant, pending_change, available_change, cut_by, measured, stood)
+    return Award(
+        rule.id, rule.benefit, funder, grant, pending_change, available_change, cut_by, measured, stood, withheld
+    )
 
 
 def rule_of(rule_id: str, programme: Programme, purchase: Purchase, terms: AccountTerms) -> Rule:

@@ -13,7 +13,7 @@ from processor.core.budget_grant import give_back, within_budgets
 from processor.core.cap import CounterKey, Limit, usage
 from processor.core.contest import Entitlement
 from processor.core.programme import Programme
-from processor.core.tally import NOTHING, Counted, Tally, count, uncount
+from processor.core.tally import NOTHING, Counted, Tally, count, keep_cut, spare, uncount
 
 
 class Grant(NamedTuple):
@@ -57,8 +57,8 @@ def release(
     for grant in grants:
         if grant.budgets:
             give_back(grant.budgets, used, budgets)
-        _take(programme.limits(grant.rule, grant.unit, occurred_on), grant.granted, 0, purchase_id, used)
         tally, left = programme.tallies.get(grant.rule), grant.counted.earned
+        _take(programme.limits(grant.rule, grant.unit, occurred_on), grant.granted, 0, purchase_id, used)
         if tally is not None:
             left = uncount(tally, tally.counter(grant.rule, occurred_on), grant.counted, used)
         if left:
@@ -88,8 +88,7 @@ def regrant(
     _, _, entitled, cleared = entitlement or (None, unit, 0, 0)
     tally = programme.tallies.get(rule)
     if tally is not None:
-        counted, entitled = _tallied(tally, previous, entitlement, occurred_on, used)
-        cleared = counted.earned
+        counted, cleared, entitled = _tallied(tally, previous, entitlement, occurred_on, used)
     elif counted.earned:
         entitled, cleared = entitled + counted.earned, cleared + counted.earned
     granted = held + entitled - before if entitled > before else min(held, entitled)
@@ -113,17 +112,22 @@ def regrant(
         granted, taken, binding = left.granted, left.taken, left.cut_by or binding
     if limits and granted != held:
         _take(limits, held, granted, purchase_id, used)
+    if tally is not None:
+        spared = cleared - counted.earned
+        cut = -spared if spared else max(0, counted.earned - granted)
+        counted = keep_cut(tally.counter(rule, occurred_on), counted, cut, used)
     return Grant(rule, unit, entitled, granted, min(granted, cleared), counted, taken), binding
 
 
 def _tallied(
     tally: Tally, previous: Grant, progress: Entitlement | None, day: date, used: MutableMapping[CounterKey, int]
-) -> tuple[Counted, int]:
-    """Count a purchase's progress in its rule's tally, and return what it counts and all that it is entitled to."""
+) -> tuple[Counted, int, int]:
+    """Count a purchase's progress in its rule's tally; return what it counts, what is cleared of it, and all of it."""
     whole, cleared = (progress.total, progress.cleared) if progress else (0, 0)
     key = tally.counter(previous.rule, day)
     counted, promised = count(tally, key, previous.counted, whole=whole, cleared=cleared, used=used)
-    return counted, counted.earned + promised
+    earned = counted.earned + spare(key, previous.counted, counted, used)
+    return counted, earned, earned + promised
 
 
 def _limited(

@@ -94,10 +94,15 @@ class Tally:
 
 
 class Counted(NamedTuple):
-    """What one purchase has counted in a tally, and what that has earned: the sum of the differences it made."""
+    """What one purchase has counted in a tally, and what that has earned: the sum of the differences it made.
+
+    ``cut`` is what limits withheld of what it earned; below zero, what it need not take back because limits withheld
+    it from other purchases.
+    """
 
     progress: int = 0
     earned: int = 0
+    cut: int = 0
 
 
 NOTHING = Counted()
@@ -123,7 +128,29 @@ def count(
         used[key] = stands
         earned += tally.worth(stands) - tally.worth(stood)
     promised = tally.worth(stands + whole - cleared) - tally.worth(stands) if whole != cleared else 0
-    return Counted(cleared, earned), promised
+    return Counted(cleared, earned, before.cut), promised
+
+
+def spare(key: CounterKey, before: Counted, counted: Counted, used: Mapping[CounterKey, int]) -> int:
+    """Return how much a purchase need not take back of what others earned, because limits withheld it from them."""
+    if counted[:2] == before[:2]:
+        return max(0, -before.cut)
+    withheld = used.get(cut_counter(key), 0) - before.cut
+    return min(max(0, -counted.earned), max(0, withheld))
+
+
+def keep_cut(key: CounterKey, counted: Counted, cut: int, used: MutableMapping[CounterKey, int]) -> Counted:
+    """Keep what limits withhold of a purchase's part, or what it is spared where it is below zero."""
+    if cut == counted.cut:
+        return counted
+    counter = cut_counter(key)
+    used[counter] = used.get(counter, 0) + cut - counted.cut
+    return counted._replace(cut=cut)
+
+
+def cut_counter(key: CounterKey) -> CounterKey:
+    """Return the counter of what limits withheld of a tally's worth in a period, of the counter of its progress."""
+    return f"{key[0]}/cut", key[1]
 
 
 def uncount(tally: Tally, key: CounterKey, before: Counted, used: MutableMapping[CounterKey, int]) -> int:
@@ -132,4 +159,4 @@ def uncount(tally: Tally, key: CounterKey, before: Counted, used: MutableMapping
     That is not nothing where another purchase came full circle because of it, or could have without it.
     """
     counted, _ = count(tally, key, before, whole=0, cleared=0, used=used)
-    return counted.earned
+    return keep_cut(key, counted, 0, used).earned

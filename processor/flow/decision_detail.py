@@ -177,4 +177,4 @@ def _considered_to_list(award: Award) -> list[Any]:
         asked.granted,
         award.cut_by,
     ]
-    return values if award.stood is None else [*values, award.stood, *asked.counted]
+    return values if award.stood is None else [*values, award.stood, *asked.counted, award.withheld]

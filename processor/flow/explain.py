@@ -26,7 +26,7 @@ from processor.core.posting import funder_party
 from processor.core.programme import Programme
 from processor.core.purchase import Amounts, Folded, Lowered
 from processor.core.rule import Rule
-from processor.core.tally import Counted
+from processor.core.tally import Counted, cut_counter
 from processor.flow.batch_work import explanation_name
 from processor.flow.decision_detail import course_from_data
 from processor.flow.explain_member import WHY_TO_MEMBER, member_sentences
@@ -164,6 +164,7 @@ def _holds(
     tally = programme.tallies.get(entry.rule)
     if tally is not None and entry.stood is not None:
         used[tally.counter(entry.rule, day)] = entry.stood
+        used[cut_counter(tally.counter(entry.rule, day))] = entry.asked_counted.cut + entry.withheld
     grant, cut_by = regrant(
         programme,
         Grant(entry.rule, entry.unit, entry.asked_entitled, entry.asked_granted, counted=entry.asked_counted),
@@ -239,5 +240,6 @@ def _considered(stored: Sequence[Any]) -> Considered:
         asked_granted=asked_granted,
         cut_by=cut_by,
         stood=counted[0] if counted else None,
-        asked_counted=Counted(*counted[1:]),
+        asked_counted=Counted(*counted[1:4]),
+        withheld=sum(counted[4:]),
     )

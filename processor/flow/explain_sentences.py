@@ -94,7 +94,7 @@ class Considered:
 
     ``cut_by`` is the cap or budget that cut it, None where none did.
     ``stood`` is where the rule's tally stood before, None where it has none, and ``asked_counted`` what the purchase
-    had counted in it.
+    had counted in it; ``withheld`` is what limits had withheld of it from other purchases.
     """
 
     rule: str
@@ -107,6 +107,7 @@ class Considered:
     cut_by: str | None
     stood: int | None = None
     asked_counted: Counted = NOTHING
+    withheld: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

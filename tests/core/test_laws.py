@@ -19,6 +19,7 @@ from processor.core.posting import Template, party_of
 from processor.core.programme import Programme
 from processor.core.purchase import fold
 from processor.core.rule import Benefit, Funder, Rule
+from processor.core.tally import cut_counter
 from tests.core.strategies import (
     BANK,
     CAPPED,
@@ -128,6 +129,7 @@ def counted(books: Books) -> dict[CounterKey, int]:
             tally = revision_of(books, purchase).tallies.get(grant.rule)
             if tally is not None:
                 used[tally.counter(grant.rule, purchase.occurred_on)] += grant.counted.progress
+                used[cut_counter(tally.counter(grant.rule, purchase.occurred_on))] += grant.counted.cut
     return {key: units for key, units in used.items() if units}
 
 

@@ -187,7 +187,7 @@ def audit_all(books: Books) -> None:
     assert books.budgets is not None
     taken = {key: units for key, units in books.budgets.taken.items() if units}
     assert {**{k: u for k, u in pools.items() if u}, **held_places} == taken
-    sizes = {budget.id: budget.limit for budget in BUDGETS}
+    sizes = {budget.id: budget.limit for programme in books.revisions for budget in programme.budgets}
     for (pool, _), units in taken.items():
         assert 0 <= units <= (sizes.get(pool) or 1)
 
@@ -282,3 +282,20 @@ def test_a_purchase_moves_to_a_revision_without_its_tally(rules: tuple[Rule, ...
     take(books, 3, presented("9", eur(0)), TO_SECOND + 8, 10)
     assert (0, 0) == books.miles()
     audit_all(books)
+
+
+TEN_AT_MOST: Final = Cap(id="ten", rules=frozenset({"hundreds"}), period=CapPeriod.MONTH, limit=10, currency=None)
+
+
+@pytest.mark.parametrize(
+    ("caps", "budgets"), [((TEN_AT_MOST,), ()), ((), (_budget("ten", {"hundreds"}, 10, None, AtEdge.PARTIAL, None),))]
+)
+def test_a_refund_takes_back_no_more_than_limits_let_others_have(
+    caps: tuple[Cap, ...], budgets: tuple[Budget, ...]
+) -> None:
+    """Of a step of 50 miles 10 were granted: the refund that takes the step takes 10, and all ends at nothing."""
+    programme = replace(CAPPED[0], rules=(tally_rule("hundreds", HUNDREDS),), caps=caps, budgets=budgets)
+    one, other = presented("1", eur(60_00)), presented("2", eur(60_00))
+    steps = [(1, one, 1), (2, other, 2), (1, refunded("1", eur(60_00)), 3), (2, refunded("2", eur(60_00)), 4)]
+    assert [0, 10, 0, 0] == [booked((programme,), *steps[:end]).miles()[1] for end in (1, 2, 3, 4)]
+    audit_all(booked((programme,), *steps))

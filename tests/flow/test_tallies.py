@@ -111,3 +111,21 @@ def test_many_workers_count_in_one_tally(milestones: Pipeline) -> None:
             total[rule] = total.get(rule, 0) + change
     assert {"monthly": 100, "growing": 260, "big-basket": 250, "hundreds": 500, "first-purchase": 500} == total
     assert_books_agree(milestones)
+
+
+def test_a_reversal_takes_no_more_than_a_cap_let_another_purchase_have(database: Database) -> None:
+    """The cap leaves 10 of the second 50 points; the first purchase's reversal takes these, and is reproduced."""
+    cap = "  - {id: two-visits, rules: [early-bird], period: month, purchases: 2}\n"
+    capped = FINAL.replace(cap, cap + "  - {id: few, rules: [hundreds], period: month, miles: 60}\n")
+    assert capped != FINAL
+    apply_skyways(database, folder=MILESTONES, document=capped)
+    pipeline = make_pipeline(database)
+    answers = [
+        paid(pipeline, 1, 160_00),
+        paid(pipeline, 2, 60_00),
+        paid(pipeline, 3, 160_00, mti="0420", original_data=original(1)),
+        paid(pipeline, 4, 60_00, mti="0420", original_data=original(2)),
+    ]
+    assert [50, 10, -60, 0] == [changes(answer).get("hundreds", 0) for answer in answers]
+    assert all(explain(pipeline, answer).reproduced for answer in answers)
+    assert_books_agree(pipeline)
