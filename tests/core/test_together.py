@@ -3,10 +3,11 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, time, timedelta
 from random import Random
 from typing import Final
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -30,6 +31,9 @@ from processor.core.rule import (
 from processor.core.tally import Cycle
 from processor.core.timing import Moment, Timing
 from processor.core.velocity import Velocity
+from processor.flow.decision_detail import decision_detail
+from processor.flow.explain import is_reproduced, recompute
+from processor.store.operations import DecisionRow
 from tests.core.strategies import (
     BANK,
     CAPPED,
@@ -235,6 +239,27 @@ def test_a_merge_keeps_the_books(history: Histories, seed: int) -> None:
     quiet = replace(presented("9", eur(0)), message_id=bytes(15) + b"\xff", transmitted_at=START)
     books.take(survivor, event_of(quiet, link(), "classic"))
     audit_all(books)
+
+
+@LAW
+@given(histories(), SEEDS)
+def test_every_decision_is_reproduced(history: Histories, seed: int) -> None:
+    """What is stored of each decision gives its grants again, whatever features and limits met in it."""
+    random = Random(seed)
+    books = Books(revisions=TOGETHER, budgets=Headroom(untouched=True))
+    for purchase, event in shuffled(words(history, random), random):
+        decision = books.take(purchase, event)
+        detail = orjson.loads(orjson.dumps(decision_detail(decision)))
+        stored = DecisionRow(
+            attempt=1,
+            outcome=1,
+            reason=int(decision.reason),
+            detail="",
+            decided_at=datetime.combine((decision.folded.anchor or event).local_date, time(), UTC),
+            purchase_id=purchase,
+            account=b"",
+        )
+        assert is_reproduced(decision.programme, stored, detail, recompute(decision.programme, detail))
 
 
 def booked(revisions: tuple[Programme, ...], *steps: tuple[int, CardMessage, int]) -> Books:
