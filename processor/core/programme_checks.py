@@ -21,6 +21,7 @@ from processor.core.accrual_terms import check_accruals
 from processor.core.exclusion import check_exclusions
 from processor.core.located_document import DocumentError, LocatedDocument, Path, did_you_mean, shown
 from processor.core.money import exponent
+from processor.core.programme_base import measures_billing
 from processor.core.programme_conditions import check_conditions
 from processor.core.programme_person import check_person
 from processor.core.programme_reward import check_rewards
@@ -301,7 +302,7 @@ def _check_rates(document: LocatedDocument) -> Errors:
     for rule in document.entries("earning"):
         at = (*rule, "rate", "per")
         rated = document.get(*at)
-        on_billing = (document.get(*rule, "base") or "billing") == "billing"
+        on_billing = measures_billing(document, rule)
         if not isinstance(rated, dict) or not on_billing or any((*at, code) in document.broken for code in rated):
             continue
         for bank in _banks_of(document, rule):

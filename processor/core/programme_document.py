@@ -38,6 +38,7 @@ from processor.core.programme import (
     PartyRole,
     Programme,
 )
+from processor.core.programme_base import base_of
 from processor.core.programme_budgets import check_budgets, compile_budget
 from processor.core.programme_checks import check_programme, decimal, ids, instant
 from processor.core.programme_conditions import WEEKDAYS, compile_conditions
@@ -111,6 +112,7 @@ def _programme(value: Mapping[str, Any], listed: MerchantList, revision: int) ->
     """Compile a document without errors; from here on nothing is refused."""
     scale: int = 10 ** value["miles"]["decimals"]
     banks, excluded = value["banks"], excluded_codes(value)
+    earning = {entry["id"]: entry for entry in value["earning"]}
     return Programme(
         id=value["programme"],
         name=value["name"],
@@ -131,12 +133,12 @@ def _programme(value: Mapping[str, Any], listed: MerchantList, revision: int) ->
         rules=(
             *(
                 replace(
-                    _earning(entry, value["miles"]["unit"], scale),
+                    _earning(entry, value["miles"]["unit"], scale, base_of(entry, earning)),
                     timing=timing_of(value, entry),
                     clawback=clawback_of(value, entry),
                     spent=spent_of(value, entry),
                 )
-                for entry in value["earning"]
+                for entry in earning.values()
             ),
             *(_discount(entry) for entry in value.get("discounts", ())),
             *(_reward(entry) for entry in value.get("rewards", ())),
@@ -218,8 +220,7 @@ def _product(entry: Mapping[str, Any], statement_day: int | None) -> CardProduct
     )
 
 
-def _earning(entry: Mapping[str, Any], unit: str, scale: int) -> Rule:
-    base = AmountBase(entry.get("base", AmountBase.BILLING))
+def _earning(entry: Mapping[str, Any], unit: str, scale: int, base: AmountBase) -> Rule:
     if "rate" in entry:
         miles = decimal(entry["rate"]["miles"]) * scale
         rates = {
@@ -244,9 +245,8 @@ def _discount(entry: Mapping[str, Any]) -> Rule:
 
 
 def _reward(entry: Mapping[str, Any]) -> Rule:
-    base = AmountBase(entry.get("base", AmountBase.BILLING))
     entitlement: str = entry["entitlement"]
-    rule = _rule(entry, Benefit.REWARD, base, fixed={entitlement: entry.get("count", 1)})
+    rule = _rule(entry, Benefit.REWARD, base_of(entry, {}), fixed={entitlement: entry.get("count", 1)})
     return replace(rule, entitlement=entitlement, validity=compile_validity(entry.get("valid")))
 
 
