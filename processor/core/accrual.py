@@ -21,6 +21,7 @@ from processor.core.plan import Plan, Steps
 from processor.core.programme import Partner, Programme
 from processor.core.purchase import Amounts, Folded
 from processor.core.ripening import follow
+from processor.core.taken_off import for_goods
 from processor.core.till import entitle_at_till
 
 
@@ -139,6 +140,8 @@ def _why_nothing(folded: Folded, anchor: Event) -> Reason:
     """Return why a purchase without amounts earns nothing, by what has become of it."""
     if folded.state in _WHY_NOTHING:
         return _WHY_NOTHING[folded.state]
+    if anchor.taken_off and anchor.amount is not None and for_goods(anchor, anchor.amount).amount_minor == 0:
+        return Reason.EXCLUDED
     if folded.transaction and anchor.amount is not None and anchor.amount.amount_minor == 0:
         return Reason.ZERO_AMOUNT
     if anchor.credit:

@@ -28,6 +28,7 @@ from processor.core.purchase import Folded, fold
 from processor.core.review import refused_in
 from processor.core.rule import Benefit, Rule
 from processor.core.spent import Change, Kept, kept_postings, settle
+from processor.core.taken_off import counting
 from processor.core.till import is_decided, lowered_of
 
 
@@ -90,12 +91,15 @@ def decide(
     programme = terms.programme_at((folded.anchor or event).at)
     if programme is None:
         return None
+    read = events
+    if programme.parts_included and (read := counting(events, programme.parts_included)) is not events:
+        folded = _folded(purchase, read, as_if_approved=quote)
     if programme.at_till:
         if quote and is_decided(purchase.events, event):
-            quote, folded = False, _folded(purchase, events)
-        folded = folded._replace(lowered=lowered_of(events, as_if_approved=quote))
+            quote, folded = False, _folded(purchase, read)
+        folded = folded._replace(lowered=lowered_of(read, as_if_approved=quote))
     if programme.is_followed:
-        folded = folded._replace(course=course_of(events))
+        folded = folded._replace(course=course_of(read))
     entitled = entitle(programme, folded, terms.facts)
     if quote:
         return _quote(replace(purchase, events=events), event, programme, entitled, folded, terms)
@@ -112,10 +116,13 @@ def decide_again(purchase: Purchase, terms: AccountTerms) -> Decision | None:
     programme = terms.programme_at(moment.at)
     if programme is None:
         return None
+    read = purchase.events
+    if programme.parts_included and (read := counting(read, programme.parts_included)) is not purchase.events:
+        folded = _folded(purchase, read)
     if programme.at_till:
-        folded = folded._replace(lowered=lowered_of(purchase.events))
+        folded = folded._replace(lowered=lowered_of(read))
     if programme.is_followed:
-        folded = folded._replace(course=course_of(purchase.events))
+        folded = folded._replace(course=course_of(read))
     entitled = entitle(programme, folded, terms.facts)
     return _book(purchase, purchase.events, moment, programme, entitled, folded, terms)
 

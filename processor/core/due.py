@@ -17,12 +17,14 @@ from processor.core.purchase import Folded, fold
 from processor.core.review import held_rules
 from processor.core.ripening import due_days, expected_days, ripe_by
 from processor.core.statement import LAST_DAY
+from processor.core.taken_off import counting
 
 
 def folded_under(programme: Programme, purchase: Purchase) -> Folded:
     """Fold a purchase as the decisions under a revision do."""
-    folded = fold(purchase.events, refunded=purchase.refunded, placed=purchase.placed)
-    return folded._replace(course=course_of(purchase.events)) if programme.is_followed else folded
+    events = counting(purchase.events, programme.parts_included) if programme.parts_included else purchase.events
+    folded = fold(events, refunded=purchase.refunded, placed=purchase.placed)
+    return folded._replace(course=course_of(events)) if programme.is_followed else folded
 
 
 class Due(NamedTuple):

@@ -45,6 +45,7 @@ class Event(NamedTuple):
     ``asked`` says that the host asked, on an inline link, what the purchase would earn before it decided.
     ``local_time`` is HHMM at the card acceptor and ``channel`` how the card was used, empty where the message does not
     say.
+    ``taken_off`` holds the parts of the amount that are not for goods, each with its minor units.
     """
 
     message_id: bytes
@@ -79,6 +80,7 @@ class Event(NamedTuple):
     asked: bool = False
     country: str = ""
     rules: tuple[str, ...] = ()
+    taken_off: tuple[tuple[str, int], ...] = ()
 
     @property
     def order(self) -> tuple[int, int, bytes]:
@@ -130,6 +132,7 @@ def event_of(message: CardMessage, link: Link, product: str, surviving: Collecti
         country=message.country,
         rules=message.rules,
         asked=is_asked(message, link),
+        taken_off=message.taken_off,
     )
 
 

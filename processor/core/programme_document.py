@@ -47,6 +47,7 @@ from processor.core.programme_tallies import compile_tally
 from processor.core.programme_timing import clawback_of, spent_of, statement_day, statement_day_of_cap, timing_of
 from processor.core.programme_velocity import check_velocity, compile_velocity
 from processor.core.rule import AmountBase, Benefit, Best, Funder, Multiplication, Ratio, Rule, Stacking
+from processor.core.taken_off import Part
 from processor.core.tally import Tally
 
 DEFAULT_PRICE_ROUNDING: Final = Rounding.HALF_EVEN
@@ -153,6 +154,7 @@ def _programme(value: Mapping[str, Any], listed: MerchantList, revision: int) ->
             for bank in banks
             if "mark_up_percent" in bank
         },
+        parts_included=frozenset(value.get("included", ())).intersection(Part),
         groups={entry["id"]: Best(entry["best"]) for entry in value.get("exclusive", ())},
         stacking=Stacking(value.get("stacking", Stacking.BEST)),
         tiers={entry["id"]: entry["name"] for entry in value.get("tiers", ())},

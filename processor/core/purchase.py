@@ -15,6 +15,7 @@ from processor.core.message import MessageKind
 from processor.core.money import Money
 from processor.core.rule import AmountBase
 from processor.core.standing import DECIDED, Counted, Standing, standing_of
+from processor.core.taken_off import stated_parts
 
 
 class Amounts(NamedTuple):
@@ -61,6 +62,7 @@ class Folded(NamedTuple):
     that refer to an absent original have arrived.
     ``lowered`` is filled in for programmes with discounts at the till.
     ``course`` is how it has come along since it cleared, None where the programme's rules do not ask for it.
+    ``taken_off`` are parts that are not for goods and that no amount counts: each with its currency and minor units.
     """
 
     anchor: Event | None
@@ -69,6 +71,7 @@ class Folded(NamedTuple):
     state: PurchaseState = PurchaseState.AWAITED
     lowered: tuple[Lowered, ...] = ()
     course: Course | None = None
+    taken_off: tuple[tuple[str, str, int], ...] = ()
 
     def amounts(self, base: AmountBase) -> tuple[Amounts, ...]:
         """Return the amounts a rule with this base measures."""
@@ -120,6 +123,7 @@ def _fold_all(
         transaction=transaction,
         billing=billing,
         state=_state(anchor, ordered, standing, totals, is_open=is_open),
+        taken_off=_taken_off(standing) if any(event.taken_off for event in ordered) else (),
     )
 
 
@@ -149,6 +153,8 @@ def _fold_alone(event: Event) -> Folded | None:
     """
     amount, billing = event.amount, event.billing
     if event.credit or event.estimated or event.part or amount is None or billing is None or not amount.amount_minor:
+        return None
+    if event.taken_off:
         return None
     if event.effect not in _EARNS:
         return None
@@ -218,6 +224,7 @@ def _totals(
     """Add up what counts, by currency.
 
     A final single message takes the place of all that was authorized before it.
+    Where a part of what cleared is not for goods, no refund takes back more than what is for goods.
     Clearing records outrank final single messages of the same purchase, which then count as authorized only.
     """
     totals: dict[str, _Total] = {}
@@ -244,7 +251,22 @@ def _totals(
         for part in parts:
             money = part.billing if billing else part.amount
             totals.setdefault(money.currency, _Total()).refunded += sign * money.amount_minor
+    if any(entry.event.taken_off for entry in standing.presented or standing.final):
+        _limit_refunds(totals.values())
     return totals
+
+
+def _limit_refunds(totals: Iterable[_Total]) -> None:
+    """Let refunds take back no more than what is for goods, whatever they say."""
+    for total in totals:
+        if total.posted:
+            total.refunded = min(total.refunded, total.posted)
+
+
+def _taken_off(standing: Standing) -> tuple[tuple[str, str, int], ...]:
+    """Return what is taken off the messages that say what a purchase comes to."""
+    counted = standing.presented or standing.final or standing.authorized
+    return stated_parts([entry.event for entry in (*counted, *standing.refunded)])
 
 
 def _billed(entry: Counted, presented: Sequence[Counted]) -> Money:

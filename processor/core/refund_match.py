@@ -15,6 +15,7 @@ from processor.core.kept_purchase import Purchase
 from processor.core.money import Money, Rounding, divide
 from processor.core.programme import Programme
 from processor.core.purchase import Amounts, Folded, Placed, billed_in, fold
+from processor.core.taken_off import counting
 
 Brand = tuple[str, ...]
 """What a refund and its purchases share: the partner, or, where none matches, the card acceptor."""
@@ -90,6 +91,10 @@ def _side(purchase: Purchase, programme_at: Callable[[int], Programme | None]) -
     programme = programme_at(folded.anchor.at) if folded.anchor is not None else None
     if programme is None or folded.anchor is None:
         return None
+    events = purchase.events
+    if programme.parts_included and (events := counting(events, programme.parts_included)) is not purchase.events:
+        folded = fold(events)
+    assert folded.anchor is not None  # noqa: S101 - what the programme includes moves no anchor.
     if is_excluded(programme, mcc=folded.anchor.mcc, processing_code=folded.anchor.processing_code):
         return None
     sign = -1 if folded.anchor.credit else 1
@@ -106,7 +111,7 @@ def _side(purchase: Purchase, programme_at: Callable[[int], Programme | None]) -
         amounts=folded.transaction,
         billing=folded.billing,
         left_minor=left,
-        billed=billed_in(purchase.events, credit=folded.anchor.credit) if _has_several(folded.transaction) else {},
+        billed=billed_in(events, credit=folded.anchor.credit) if _has_several(folded.transaction) else {},
     )
 
 

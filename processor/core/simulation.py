@@ -54,6 +54,7 @@ class SimulatedTransaction:
     ``kept`` is what the holder keeps of what refunds of the purchase took back.
     ``expected`` is the day on which what a rule has pending is expected, where not all is posted as soon as it clears.
     ``excluded_as`` is the category that is excluded, empty where none is by which it is told.
+    ``taken_off`` are parts of its purchase that are not for goods: each with its currency and minor units.
     """
 
     transaction: Transaction
@@ -66,6 +67,7 @@ class SimulatedTransaction:
     expected: Mapping[str, date] = field(default_factory=dict)
     kept: tuple[Kept, ...] = ()
     excluded_as: str = ""
+    taken_off: tuple[tuple[str, str, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -232,6 +234,7 @@ def _simulated(
         if decision.folded.course
         else {},
         excluded_as=_excluded_as(decision),
+        taken_off=decision.folded.taken_off,
     )
 
 
@@ -290,6 +293,7 @@ def message_of(transaction: Transaction, link: Link) -> CardMessage:
         local_time=transaction.local_time,
         channel=transaction.channel,
         country=transaction.country,
+        taken_off=transaction.taken_off,
     )
 
 
@@ -383,6 +387,7 @@ def _transaction_as_data(result: SimulatedTransaction) -> dict[str, Any]:
         "partner": result.partner,
         "reason": result.reason.name,
         **({"excluded_as": result.excluded_as} if result.excluded_as else {}),
+        **({"taken_off": [list(entry) for entry in result.taken_off]} if result.taken_off else {}),
         "awards": [
             {
                 "rule": award.rule,

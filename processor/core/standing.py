@@ -13,6 +13,7 @@ from processor.core.lifecycle import AUTHORIZATION_LIFE, TAKES_BACK, Authorizati
 from processor.core.links import OPERATIONS
 from processor.core.message import MessageKind
 from processor.core.money import Money
+from processor.core.taken_off import for_goods
 
 LONGEST_CHAIN: Final = 16
 """How many messages may refer to one another in a row; a longer chain is read from its sixteenth."""
@@ -197,27 +198,39 @@ def standing_of(ordered: Sequence[Event]) -> Standing:
         sorting.take(event)
     if sorting.confirmed:
         sorting.lead_reversals(ordered)
-    approved = _one_for_each_authorization(sorting)
+    approved = [_goods(entry) for entry in _one_for_each_authorization(sorting)]
     awaited = [entry for entry in approved if entry.event.effect is Effect.AUTHORIZED]
     final = approved if not awaited else [entry for entry in approved if entry.event.effect is Effect.FINAL]
     records = [
-        Counted(event=event, amount=event.amount, billing=event.billing)
+        _goods(Counted(event=event, amount=event.amount, billing=event.billing))
         for event in sorting.not_withdrawn()
         if event.amount is not None
     ]
     cleared = [entry for entry in records if entry.event.effect is Effect.CLEARED]
     presented = tuple([entry for entry in cleared if not entry.event.credit])
-    credited = [sorting.left(event, (trace,)) for trace, event in sorting.credited.items()]
+    left = [sorting.left(event, (trace,)) for trace, event in sorting.credited.items()]
+    credited = [_goods(entry) for entry in left if entry is not None]
     return Standing(
         authorized=_unreplaced(awaited),
         final=tuple(final),
         presented=presented,
-        refunded=tuple([entry for entry in cleared if entry.event.credit]) or tuple(filter(None, credited)),
+        refunded=tuple([entry for entry in cleared if entry.event.credit]) or tuple(credited),
         disputes={kind: tuple(e for e in records if e.event.kind is kind) for kind in DISPUTES} if records else {},
         closed=_is_complete([entry.event for entry in presented]),
         expired=AuthorizationState.EXPIRED in sorting.states.values(),
         reversed=bool(sorting.reversals or sorting.withdrawn),
     )
+
+
+def _goods(entry: Counted) -> Counted:
+    """Return a message with what of it is for goods, as nearly all of them say nothing else."""
+    event, billing = entry.event, entry.billing
+    if not event.taken_off:
+        return entry
+    amount = for_goods(event, entry.amount)
+    if billing is not None:
+        billing = amount if billing is entry.amount else for_goods(event, billing)
+    return Counted(event=event, amount=amount, billing=billing)
 
 
 def _one_for_each_authorization(sorting: _Sorting) -> list[Counted]:

@@ -18,6 +18,7 @@ from processor.core.programme import Programme
 from processor.core.purchase import Amounts, Folded, Lowered
 from processor.core.rule import Rule
 from processor.core.standing import DECIDED, Counted, standing_of
+from processor.core.taken_off import for_goods
 
 
 class AtTheTill(NamedTuple):
@@ -45,10 +46,11 @@ def lowered_of(events: Iterable[Event], *, as_if_approved: bool = False) -> tupl
         if request.amount is None:
             continue
         sums = found.setdefault(request.amount.currency, [0, 0, 0])
+        asked_minor = for_goods(request, request.amount).amount_minor
         if outcome is None or outcome.at < request.at:
-            sums[2] += request.amount.amount_minor if as_if_approved else 0
+            sums[2] += asked_minor if as_if_approved else 0
         elif (given := _lowered_by(request, outcome)) > 0:
-            sums[0] += request.amount.amount_minor
+            sums[0] += asked_minor
             sums[1] += given
     return tuple(
         Lowered(currency, asked_minor, given_minor, awaited_minor)

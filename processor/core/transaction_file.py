@@ -23,6 +23,7 @@ from processor.core.money import Money, exponent
 from processor.core.person import Fact
 from processor.core.programme import Merchant, Programme
 from processor.core.programme_checks import CURRENCIES
+from processor.core.taken_off import Part
 
 MAX_LINE_CHARACTERS: Final = 4096
 """A longer line is refused; the longest transaction needs a fraction of it."""
@@ -53,6 +54,9 @@ _ONLY_FOR: Final[Mapping[str, frozenset[TransactionType]]] = {
 }
 """The keys that mean something for some types only."""
 
+_PARTS: Final = {"cashback": Part.CASHBACK.value, "surcharge": Part.SURCHARGES.value}
+"""The keys that state what of the amount is not for goods."""
+
 _REFERS_TO: Final[Mapping[TransactionType, frozenset[TransactionType]]] = {
     TransactionType.AUTHORIZATION: frozenset({TransactionType.REQUEST}),
     TransactionType.REVERSAL: frozenset({TransactionType.AUTHORIZATION, TransactionType.FINANCIAL}),
@@ -72,6 +76,7 @@ class Transaction:
     ``local_time`` is HHMM where it was written, ``channel`` how the card was used, empty where the line does not say.
     ``amount`` and ``billing`` of a reversal are those of its original; what says something of a purchase has none.
     ``rules`` are those that a release is about, empty for all.
+    ``taken_off`` are the parts of the amount that are not for goods, each with its minor units.
     """
 
     line: int
@@ -100,6 +105,7 @@ class Transaction:
     channel: str
     country: str
     rules: tuple[str, ...]
+    taken_off: tuple[tuple[str, int], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -233,9 +239,22 @@ def _check_money(line: LocatedDocument) -> Iterator[DocumentError]:
         if currency not in CURRENCIES:
             expected = "write an ISO 4217 letter code such as EUR"
             yield line.error((currency_key,), f"{shown(currency)} is no currency", expected)
-        elif not _fits(amount, currency):
+        elif amount_key == "amount":
+            yield from _check_parts(line, amount, currency)
+        if currency in CURRENCIES and not _fits(amount, currency):
             problem = f"{shown(amount)} is no whole number of the minor unit of {currency}"
             yield line.error((amount_key,), problem, f"write at most {exponent(currency)} decimals")
+
+
+def _check_parts(line: LocatedDocument, amount: str, currency: str) -> Iterator[DocumentError]:
+    """Check that what is not for goods is a part of the amount."""
+    stated = [key for key in _PARTS if key in line.value]
+    for key in stated:
+        if not _fits(line.value[key], currency):
+            problem = f"{shown(line.value[key])} is no whole number of the minor unit of {currency}"
+            yield line.error((key,), problem, f"write at most {exponent(currency)} decimals")
+    if stated and sum(Decimal(line.value[key]) for key in stated) > Decimal(amount):
+        yield line.error((stated[0],), f"is more than the amount of {shown(amount)}", "write a part of it")
 
 
 def _fits(amount: str, currency: str) -> bool:
@@ -330,6 +349,9 @@ def _transaction(line: LocatedDocument, by_id: Mapping[str, LocatedDocument], pr
         channel=value.get("channel", ""),
         country=value.get("country", ""),
         rules=tuple(value.get("rules", ())),
+        taken_off=tuple(
+            (part, _money(paid[key], paid["currency"]).amount_minor) for key, part in _PARTS.items() if key in paid
+        ),
     )
 
 

@@ -28,6 +28,7 @@ def decision_detail(decision: Decision) -> dict[str, Any]:
             "transaction": _amounts_to_lists(decision.folded.transaction),
             "billing": _amounts_to_lists(decision.folded.billing),
             **_lowered(decision),
+            **_taken_off(decision),
         },
     }
     _add_course(detail, decision)
@@ -65,6 +66,12 @@ def _lowered(decision: Decision) -> dict[str, Any]:
     """Return what the till lowered, where a rule at the till asks for it."""
     lowered = decision.folded.lowered
     return {"lowered": [list(entry) for entry in lowered]} if lowered else {}
+
+
+def _taken_off(decision: Decision) -> dict[str, Any]:
+    """Return what of the amounts is not for goods, of which nearly all have nothing."""
+    taken_off = decision.folded.taken_off
+    return {"taken_off": [list(entry) for entry in taken_off]} if taken_off else {}
 
 
 def _till_offer(decision: Decision) -> dict[str, Any]:

@@ -137,6 +137,8 @@ def sentences_of(
     if recomputed.at is not None:
         yield from sentences_on_member(programme, recomputed.at)
     yield from _bases(recomputed.folded)
+    for part, currency, minor in detail["inputs"].get("taken_off", ()):
+        yield f"{_PARTS[part]} of {money(minor, currency)} is no purchase of goods and is taken off these amounts."
     for entry in recomputed.considered:
         yield from _weighed(programme, entry, recomputed)
     yield from _changes(programme, detail)
@@ -153,6 +155,9 @@ def sentences_of(
     yield from _outdone(programme, recomputed)
     if recomputed.considered or recomputed.entitled.unrated or reason is Reason.NO_RULE:
         yield from _losers(programme, recomputed)
+
+
+_PARTS: Final = {"cashback": "Cash handed out with the goods", "surcharges": "A surcharge"}
 
 
 def _terms(programme: Programme, detail: Mapping[str, Any]) -> str:

@@ -23,6 +23,7 @@ from processor.wire.dialect_meaning import holds
 from processor.wire.message_dates import is_dated, local_date_of, local_time_of, recorded_at, sent_at
 from processor.wire.message_kind import WITHOUT_MONEY, kind_of
 from processor.wire.references import INSTITUTIONS, original_trace_of, reference, replacement_of, trace_of
+from processor.wire.taken_off import taken_off
 from processor.wire.tokenise import Tokeniser
 
 _NOTIFICATION: Final = "4"
@@ -120,6 +121,7 @@ def to_card_message(
         channel=channel_of(get("entry_mode", "").strip(), get("condition_code", ""), get("mcc", ""), get("wallet", ""))
         or "",
         country=acceptor_country(fields),
+        taken_off=taken_off(fields, amount),
         oddities=tuple(oddities),
     )
 

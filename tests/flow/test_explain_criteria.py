@@ -47,6 +47,11 @@ def bought(pipeline: Pipeline, **fields: str) -> Answer:
             {"currency": "840", "billing_amount": "000000010250", "billing_currency": "978"},
             "billed before the bank's mark-up of 2.5 %, rounded down: 102.50 EUR entitle to 100 CNT",
         ),
+        (
+            {"processing_code": "090000", "additional_amounts": "0040978D000000002500", "mcc": "5411"},
+            "Cash handed out with the goods of 25.00 EUR is no purchase of goods and is taken off these amounts.",
+        ),
+        ({"transaction_fee": "D00000250", "mcc": "5411"}, "97.50 EUR entitle to 97 CNT"),
         ({"local_time": "203000", "mcc": "5411"}, "Rule long-lunch does not apply: it is for merchant category codes"),
     ],
 )
