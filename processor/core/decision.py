@@ -16,6 +16,7 @@ from processor.core.cap import CounterKey
 from processor.core.course import course_of
 from processor.core.event import Event
 from processor.core.grant import Grant, release
+from processor.core.instalments import at_once
 from processor.core.kept_purchase import Purchase
 from processor.core.lifecycle import Effect
 from processor.core.links import OPERATIONS
@@ -100,6 +101,8 @@ def decide(
         folded = folded._replace(lowered=lowered_of(read, as_if_approved=quote))
     if programme.is_followed:
         folded = folded._replace(course=course_of(read))
+    if programme.instalments_at_once:
+        folded = at_once(read, folded)
     entitled = entitle(programme, folded, terms.facts)
     if quote:
         return _quote(replace(purchase, events=events), event, programme, entitled, folded, terms)
@@ -123,6 +126,8 @@ def decide_again(purchase: Purchase, terms: AccountTerms) -> Decision | None:
         folded = folded._replace(lowered=lowered_of(read))
     if programme.is_followed:
         folded = folded._replace(course=course_of(read))
+    if programme.instalments_at_once:
+        folded = at_once(read, folded)
     entitled = entitle(programme, folded, terms.facts)
     return _book(purchase, purchase.events, moment, programme, entitled, folded, terms)
 

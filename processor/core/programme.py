@@ -172,6 +172,7 @@ class Programme:
     ``at_till`` names the rules whose discount the retailer's terminal takes off.
     ``mark_ups`` is by bank what of a foreign amount that it bills is left without its mark-up.
     ``parts_included`` are parts of an amount that are not for goods and earn all the same.
+    ``instalments_at_once`` says that a purchase billed in parts earns all with the first.
     ``groups`` says which rule of each exclusive group counts.
     ``tiers`` are those of members, the lowest first; ``segments`` the groups of members that are declared.
     ``asked`` is what rules ask of members, None where they are all for everybody.
@@ -202,6 +203,7 @@ class Programme:
     clearing_days: int = 3
     mark_ups: Mapping[str, Ratio] = field(default_factory=dict)
     parts_included: frozenset[str] = frozenset()
+    instalments_at_once: bool = False
     groups: Mapping[str, Best] = field(default_factory=dict)
     stacking: Stacking = Stacking.BEST
     tiers: Mapping[str, str] = field(default_factory=dict)

@@ -19,6 +19,7 @@ from iso4217 import Currency
 import schemas
 from processor.core.accrual_terms import check_accruals
 from processor.core.exclusion import check_exclusions
+from processor.core.instalments import check_instalments
 from processor.core.located_document import DocumentError, LocatedDocument, Path, did_you_mean, shown
 from processor.core.money import exponent
 from processor.core.programme_base import measures_billing
@@ -381,6 +382,7 @@ _CHECKS: Final[tuple[Callable[[LocatedDocument], Errors], ...]] = (
     check_till,
     check_timing,
     check_exclusions,
+    check_instalments,
     check_rewards,
     check_accruals,
     check_tallies,

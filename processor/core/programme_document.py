@@ -21,6 +21,7 @@ from processor.core.accrual_terms import compile_accruals
 from processor.core.cap import Cap, CapPeriod
 from processor.core.document_schema import schema_errors
 from processor.core.exclusion import excluded_codes
+from processor.core.instalments import AT_ONCE
 from processor.core.located_document import DocumentError, LocatedDocument
 from processor.core.located_yaml import locate_yaml
 from processor.core.merchant_file import MerchantList, read_merchants
@@ -160,8 +161,13 @@ def _programme(value: Mapping[str, Any], listed: MerchantList, revision: int) ->
         tiers={entry["id"]: entry["name"] for entry in value.get("tiers", ())},
         segments={entry["id"]: entry["name"] for entry in value.get("segments", ())},
         accruals=compile_accruals(value["miles"]),
-        **value.get("purchases", {}),
+        **_purchases(value),
     )
+
+
+def _purchases(value: Mapping[str, Any]) -> dict[str, Any]:
+    stated = dict(value.get("purchases", {}))
+    return {"instalments_at_once": stated.pop("instalments", None) == AT_ONCE, **stated}
 
 
 def _parties(value: Mapping[str, Any], scale: int) -> Iterable[Party]:
