@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import date
 
 from processor.core.budget import HOLDERS
-from processor.core.cap import CounterKey, period_of
+from processor.core.cap import CounterKey
 from processor.core.kept_purchase import Purchase
 from processor.core.programme import Programme
 from processor.core.tally import Tally, cut_counter
@@ -42,7 +42,7 @@ def counters_of(decided: Iterable[Decided]) -> dict[CounterKey, int]:
                 if pool.endswith((HOLDERS, VELOCITY)):
                     add((pool, period), units)
             for cap in programme.caps_on(grant.rule, grant.unit):
-                add((cap.id, period_of(cap, day, purchase.id)), cap.usage(grant.granted))
+                add(cap.counter(day, purchase.id, purchase.card), cap.usage(grant.granted))
             tally = programme.tallies.get(grant.rule)
             if tally is not None:
                 add(tally.counter(grant.rule, day), grant.counted.progress)

@@ -61,8 +61,8 @@ def awards_of(
 ) -> tuple[Award, ...]:
     """Return one award per rule weighed now or granted before, with its change and its totals.
 
-    Where the revision or the date changed, because an earlier event arrived late, the old counters are given back first
-    and the whole grant is asked for anew.
+    Where the revision, the date or the card changed, because an earlier event arrived late, the old counters are given
+    back first and the whole grant is asked for anew.
     A rule that nothing limits and that never gave the purchase anything is granted what it entitles to.
     """
     rulings = Rulings(events) if programme.velocity else None
@@ -103,11 +103,12 @@ def _awarded_again(
 ) -> tuple[Award, ...]:
     """Return the awards of a purchase that was decided before, or that takes over what another was granted."""
     anew = purchase.revision is not None
-    anew = anew and (purchase.revision, purchase.occurred_on) != (programme.revision, moment.local_date)
+    decided_under = (purchase.revision, purchase.occurred_on, purchase.card)
+    anew = anew and decided_under != (programme.revision, moment.local_date, moment.card)
     if anew and purchase.revision is not None:
         old = terms.revision_of(purchase.revision)
         moved_from = purchase.occurred_on or moment.local_date
-        released = release(old, purchase.grants, moved_from, purchase.id, terms.used, terms.budgets)
+        released = release(old, purchase.grants, moved_from, purchase.id, terms.used, terms.budgets, purchase.card)
         carried = (*carried, *released.items())
     before = {(grant.rule, grant.unit): grant for grant in purchase.grants}
     now = {(entry.rule.id, entry.unit): entry for entry in entitled.entitlements}
@@ -158,6 +159,7 @@ def _awarded(
         reserved=terms.reserved,
         budgets=terms.budgets,
         funder=funder,
+        card=moment.card,
     )
     if velocity:
         grant = reviewed(velocity, measured, grant, moment, terms.used, released=ruling is Effect.RELEASED)

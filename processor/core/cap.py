@@ -10,7 +10,7 @@ from typing import NamedTuple
 from processor.core.statement import LAST_DAY, statement_after
 
 CounterKey = tuple[str, str]
-"""A counter's key: the cap's id and the period it counts, as ``period_of`` names it."""
+"""A counter's key: the cap's id, with a card where it counts cards, and the period, as ``period_of`` names it."""
 
 
 class CapPeriod(StrEnum):
@@ -29,9 +29,16 @@ class CapPeriod(StrEnum):
     LIFETIME = "lifetime"
 
 
+class CapHolder(StrEnum):
+    """Whose purchases a cap adds up: those of an account, or those of each of its cards."""
+
+    ACCOUNT = "account"
+    CARD = "card"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cap:
-    """How much the rules it names may grant one account in one period, in units of their benefit.
+    """How much the rules it names may grant one account, or one card, in one period, in units of their benefit.
 
     Miles caps count miles; discount caps count minor units of ``currency``.
     ``statement_day`` is that of all cards whose purchases it counts, where it adds up by billing period.
@@ -45,6 +52,15 @@ class Cap:
     currency: str | None
     statement_day: int | None = None
     purchases: bool = False
+    per: CapHolder = CapHolder.ACCOUNT
+
+    def counter(self, day: date, purchase_id: bytes, card: str) -> CounterKey:
+        """Return the counter of a purchase of one local day with one card, which is named in it where cards count.
+
+        A card's counters are the account's own, with the card behind the cap, so that they are loaded by their period.
+        """
+        counts_card = card and self.per is CapHolder.CARD
+        return f"{self.id}#{card}" if counts_card else self.id, period_of(self, day, purchase_id)
 
     def usage(self, granted: int) -> int:
         """Return what a grant uses of the cap; only what is granted above zero counts."""
@@ -68,13 +84,13 @@ class Limit(NamedTuple):
     purchases: bool
 
 
-def limits_of(caps: Iterable[Cap], day: date) -> tuple[Limit, ...]:
-    """Return what caps mean for purchases of one local day."""
+def limits_of(caps: Iterable[Cap], day: date, card: str) -> tuple[Limit, ...]:
+    """Return what caps mean for purchases of one local day with one card, empty where no cap counts cards."""
     return tuple(
         [
             Limit(
                 cap.id,
-                None if cap.period is CapPeriod.PURCHASE else (cap.id, period_of(cap, day, b"")),
+                None if cap.period is CapPeriod.PURCHASE else cap.counter(day, b"", card),
                 cap.limit,
                 cap.purchases,
             )

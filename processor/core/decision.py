@@ -158,7 +158,9 @@ def withdraw(purchase: Purchase, survivor: bytes, terms: AccountTerms) -> Withdr
     if purchase.revision is None or purchase.occurred_on is None:
         return Withdrawal(purchase=empty, programme=None, partner=None, awards=(), postings=())
     programme = terms.revision_of(purchase.revision)
-    earned = release(programme, purchase.grants, purchase.occurred_on, purchase.id, terms.used, terms.budgets)
+    earned = release(
+        programme, purchase.grants, purchase.occurred_on, purchase.id, terms.used, terms.budgets, purchase.card
+    )
     awards: list[Award] = []
     postings: list[Posting] = []
     for grant in purchase.grants:
@@ -209,8 +211,8 @@ def _book(
     terms: AccountTerms,
     carried: Sequence[Carried] = (),
 ) -> Decision:
-    occurred_on = (folded.anchor or event).local_date
-    considered = awards_of(purchase, programme, entitled, folded.anchor or event, terms, events, carried)
+    moment = folded.anchor or event
+    considered = awards_of(purchase, programme, entitled, moment, terms, events, carried)
     partner = entitled.partner.id if entitled.partner else None
     postings: list[Posting] = []
     for award in considered:
@@ -236,7 +238,8 @@ def _book(
             purchase,
             events=events,
             revision=programme.revision,
-            occurred_on=occurred_on,
+            occurred_on=moment.local_date,
+            card=moment.card,
             partner=partner,
             grants=tuple(award.grant for award in considered if _is_something(award.grant)),
             charges={key: amount for key, amount in charges.items() if amount},

@@ -46,6 +46,7 @@ class Event(NamedTuple):
     ``local_time`` is HHMM at the card acceptor and ``channel`` how the card was used, empty where the message does not
     say.
     ``taken_off`` holds the parts of the amount that are not for goods, each with its minor units.
+    ``card`` is the card's name in the directory, empty where no cap of the programme counts cards.
     """
 
     message_id: bytes
@@ -81,6 +82,7 @@ class Event(NamedTuple):
     country: str = ""
     rules: tuple[str, ...] = ()
     taken_off: tuple[tuple[str, int], ...] = ()
+    card: str = ""
 
     @property
     def order(self) -> tuple[int, int, bytes]:
@@ -88,9 +90,10 @@ class Event(NamedTuple):
         return self.at, self.kind, self.message_id
 
 
-def event_of(message: CardMessage, link: Link, product: str, surviving: Collection[str] = ()) -> Event:
+def event_of(message: CardMessage, link: Link, product: str, surviving: Collection[str] = (), card: str = "") -> Event:
     """Return the event a message contributes; ``product`` is the card product its account had when it arrived.
 
+    ``card`` names the card in the directory, where caps count cards.
     ``surviving`` names the references that the message's dialect says an authorization shares with its clearing record.
     """
     billing = message.billing
@@ -131,6 +134,7 @@ def event_of(message: CardMessage, link: Link, product: str, surviving: Collecti
         channel=message.channel,
         country=message.country,
         rules=message.rules,
+        card=card,
         asked=is_asked(message, link),
         taken_off=message.taken_off,
     )

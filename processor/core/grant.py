@@ -48,8 +48,11 @@ def release(
     purchase_id: bytes,
     used: MutableMapping[CounterKey, int],
     budgets: Headroom | None = None,
+    card: str = "",
 ) -> dict[tuple[str, str], int]:
     """Give back to counters and budgets everything a purchase's grants took from them under this revision and date.
+
+    ``card`` is the one whose caps they counted in.
 
     Returns, by rule and unit, what is earned by tallies all the same although the purchase counts in them no more.
     """
@@ -58,7 +61,7 @@ def release(
         if grant.budgets:
             give_back(grant.budgets, used, budgets)
         tally, left = programme.tallies.get(grant.rule), grant.counted.earned
-        _take(programme.limits(grant.rule, grant.unit, occurred_on), grant.granted, 0, purchase_id, used)
+        _take(programme.limits(grant.rule, grant.unit, occurred_on, card), grant.granted, 0, purchase_id, used)
         if tally is not None:
             left = uncount(tally, tally.counter(grant.rule, occurred_on), grant.counted, used)
         if left:
@@ -77,11 +80,13 @@ def regrant(
     reserved: Mapping[CounterKey, int],
     budgets: Headroom | None = None,
     funder: str = "",
+    card: str = "",
 ) -> tuple[Grant, str | None]:
     """Return the new grant of one rule, and the cap or budget that cut it, if one did.
 
     ``used`` holds what every counter has granted so far and is brought up to date, as ``budgets`` is; ``reserved`` is
-    what quotes of other purchases hold; ``funder`` is the party whose price of a mile a budget in money counts by.
+    what quotes of other purchases hold; ``funder`` is the party whose price of a mile a budget in money counts by;
+    ``card`` is the one whose caps count.
     Only what is granted above zero counts towards a cap.
     """
     rule, unit, before, held, _, counted, taken, _ = previous
@@ -92,7 +97,7 @@ def regrant(
     elif counted.earned:
         entitled, cleared = entitled + counted.earned, cleared + counted.earned
     granted = held + entitled - before if entitled > before else min(held, entitled)
-    limits = programme.limits(rule, unit, occurred_on)
+    limits = programme.limits(rule, unit, occurred_on, card)
     binding: str | None = None
     if limits and granted > held:
         granted, binding = _limited(limits, held, granted, purchase_id, used, reserved)

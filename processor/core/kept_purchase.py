@@ -16,7 +16,7 @@ class Purchase:
     """All that is kept of one purchase: its events, and what it was granted and charged because of them.
 
     ``revision`` is that it was last decided under, None before; ``occurred_on`` is the local date
-    whose periods its grants count in.
+    whose periods its grants count in, ``card`` the card whose caps they count in, empty where no cap counts cards.
     ``kept`` is what its holder keeps of what refunds took back.
     ``merged_into`` names the purchase that took over its events, None while it stands for itself.
     Where a family of linked messages is more than one purchase, ``head`` names the one that its traces lead to, None
@@ -39,3 +39,4 @@ class Purchase:
     parted: bool = False
     refunded: tuple[Placed, ...] = ()
     placed: tuple[Placed, ...] = ()
+    card: str = ""

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 from processor.core.accrual_terms import AccrualTerms
 from processor.core.budget import Budget
-from processor.core.cap import Cap, CapPeriod, Limit, limits_of
+from processor.core.cap import Cap, CapHolder, CapPeriod, Limit, limits_of
 from processor.core.conditions import Circumstances, Kinds
 from processor.core.fee import without_earning
 from processor.core.money import Rounding
@@ -215,6 +215,7 @@ class Programme:
     velocity: tuple[Velocity, ...] = ()
     caps_of_rule: Mapping[str, tuple[Cap, ...]] = field(init=False)
     limited: frozenset[str] = field(init=False, repr=False, compare=False)
+    counts_cards: bool = field(init=False)
     at_till: frozenset[str] = field(init=False, repr=False, compare=False)
     zoned: bool = field(init=False, repr=False, compare=False)
     timings: frozenset[Timing] = field(init=False)
@@ -237,6 +238,7 @@ class Programme:
         budgets = {rule: tuple(budget for budget in self.budgets if rule in budget.rules) for rule in budgeted}
         object.__setattr__(self, "rules", rules)
         object.__setattr__(self, "caps_of_rule", caps)
+        object.__setattr__(self, "counts_cards", any(cap.per is CapHolder.CARD for cap in self.caps))
         object.__setattr__(self, "zoned", any(rule.when.zone is not None for rule in rules))
         object.__setattr__(self, "at_till", frozenset(rule.id for rule in rules if rule.at_till))
         object.__setattr__(self, "timings", frozenset(rule.timing for rule in rules if rule.timing is not None))
@@ -309,18 +311,20 @@ class Programme:
         caps = self.caps_of_rule.get(rule, ())
         return tuple([cap for cap in caps if cap.currency is None or cap.currency == unit])
 
-    def limits(self, rule: str, unit: str, day: date) -> tuple[Limit, ...]:
-        """Return what limits a rule's grants in one unit to purchases of one local day.
+    def limits(self, rule: str, unit: str, day: date, card: str = "") -> tuple[Limit, ...]:
+        """Return what limits a rule's grants in one unit to purchases of one local day, with one card where they count.
 
-        What was asked for is remembered, for most purchases are like an earlier one.
+        What was asked for is remembered, for most purchases are like an earlier one; cards are too many for that.
         """
         if rule not in self.caps_of_rule:
             return ()
+        if card and self.counts_cards:
+            return limits_of(self.caps_on(rule, unit), day, card)
         found = self._limits.get((rule, unit, day))
         if found is None:
             if len(self._limits) >= MOST_KINDS:
                 self._limits.clear()
-            found = self._limits[rule, unit, day] = limits_of(self.caps_on(rule, unit), day)
+            found = self._limits[rule, unit, day] = limits_of(self.caps_on(rule, unit), day, "")
         return found
 
 

@@ -18,7 +18,7 @@ import orjson
 
 import schemas
 from processor.core.accrual_terms import compile_accruals
-from processor.core.cap import Cap, CapPeriod
+from processor.core.cap import Cap, CapHolder, CapPeriod
 from processor.core.document_schema import schema_errors
 from processor.core.exclusion import excluded_codes
 from processor.core.instalments import AT_ONCE
@@ -309,4 +309,5 @@ def _cap(entry: Mapping[str, Any], scale: int, statement_day: int | None) -> Cap
         currency=currency,
         statement_day=statement_day if period is CapPeriod.BILLING_PERIOD else None,
         purchases="purchases" in entry,
+        per=CapHolder(entry.get("per", CapHolder.ACCOUNT)),
     )

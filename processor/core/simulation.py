@@ -204,7 +204,7 @@ def _simulated(
         message = message_of(transaction, link)
     if message is None:
         return _nothing(transaction, Reason.UNCHANGED, before.partner)
-    event = event_of(message, link, transaction.product)
+    event = event_of(message, link, transaction.product, card=transaction.card)
     terms = AccountTerms(
         bank=bank,
         programme_at=lambda at: _in_force(ordered, at),

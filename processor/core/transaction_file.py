@@ -75,7 +75,8 @@ class Transaction:
     ``trace`` names its message, as it does the request that it decides; ``original_trace`` names what it undoes.
     ``local_time`` is HHMM where it was written, ``channel`` how the card was used, empty where the line does not say.
     ``amount`` and ``billing`` of a reversal are those of its original; what says something of a purchase has none.
-    ``rules`` are those that a release is about, empty for all.
+    ``rules`` are those that a release is about, empty for all; ``card`` names the card, empty for the account's only
+    one.
     ``taken_off`` are the parts of the amount that are not for goods, each with its minor units.
     """
 
@@ -106,6 +107,7 @@ class Transaction:
     country: str
     rules: tuple[str, ...]
     taken_off: tuple[tuple[str, int], ...]
+    card: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -352,6 +354,7 @@ def _transaction(line: LocatedDocument, by_id: Mapping[str, LocatedDocument], pr
         taken_off=tuple(
             (part, _money(paid[key], paid["currency"]).amount_minor) for key, part in _PARTS.items() if key in paid
         ),
+        card=value.get("card", ""),
     )
 
 

@@ -5,7 +5,7 @@ that causes it is alone, and parks that one.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from math import inf
 from time import monotonic
@@ -300,10 +300,11 @@ def _decided_before(
 
 
 def _address_of(entry: Submission, addresses: Mapping[bytes, CardAddress]) -> CardAddress | None:
-    """Return the account a message belongs to: the one it names, or that of its card."""
-    if entry.address is not None or entry.message.card is None:
+    """Return the account a message belongs to: the one it names, or that of its card, which is named in either case."""
+    if entry.message.card is None:
         return entry.address
-    return addresses[entry.message.card.token]
+    led = addresses[entry.message.card.token]
+    return led if entry.address is None else replace(entry.address, card=led.card)
 
 
 def _refuse_moved(routed: Sequence[tuple[Submission, CardAddress]], accounts: dict[Key, AccountRow]) -> None:

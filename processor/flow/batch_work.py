@@ -62,7 +62,7 @@ class BatchWork:
         if account.provisional:
             self._enrol(account, address, message)
         reason = self._why_park(submission, account)
-        decision = None if reason else self.purchases.decide(submission, account)
+        decision = None if reason else self.purchases.decide(submission, account, address.card)
         if reason is None and decision is None:
             reason = Reason.NO_PROGRAMME
         if reason is not None:

@@ -33,7 +33,7 @@ from processor.store.card_file import (
     referenced,
 )
 from processor.store.card_side import lock_accounts
-from processor.store.directory import CardAddress, account_id_of_reference, bucket_of, find_cards
+from processor.store.directory import CardAddress, account_id_of_reference, bucket_of, find_cards, name_of_token
 from processor.store.reference import load_bucket_count
 
 RECORDS_IN_A_TRANSACTION: Final = 500
@@ -206,7 +206,8 @@ class CardFileIntake:
             keep_references(cursor, self.bank, homes)
             if find_references(cursor, self.bank, list(homes)) != homes:
                 raise RacedError
-            known = find_cards(cursor, sorted({token for entry in checked for token in _tokens(entry.card)}))
+            named = [card for entry in checked for card in (entry.card, entry.predecessor) if card is not None]
+            known = find_cards(cursor, sorted({token for card in named for token in _tokens(card)}))
             rows = {row.token: row for entry in checked for row in _card_rows(entry, homes, known, self.bank)}
             keep_cards(cursor, list(rows.values()), max(now, self._started_at or now))
             adopt_accounts(cursor, _terms(checked, homes, self.bank), now)
@@ -275,14 +276,27 @@ def _card_rows(
 
     A card that is known under any key keeps the account it leads to.
     """
+    home = homes[entry.record.account_reference]
     address = next((known[token] for token in _tokens(entry.card) if token in known), None)
-    yield _card_row(entry, entry.card.token, address or homes[entry.record.account_reference], bank)
+    name = _name(entry, home, address, known)
+    yield _card_row(entry, entry.card.token, address or home, bank, name)
     for token in entry.card.alternates:
         if token in known:
-            yield _card_row(entry, token, known[token], bank)
+            yield _card_row(entry, token, known[token], bank, name)
 
 
-def _card_row(entry: _Checked, token: bytes, address: CardAddress, bank: str) -> CardRow:
+def _name(entry: _Checked, home: CardAddress, address: CardAddress | None, known: dict[bytes, CardAddress]) -> str:
+    """Return a card's name: what it has in its account, or that of the card it replaces there, or one of its own.
+
+    A card that comes to an account, because it is new or its own account is joined, counts on where the other ended.
+    """
+    if address is not None and address == home:
+        return address.card
+    before = next((led.card for led in _led(entry.predecessor, known) if led == home), None)
+    return before or (address.card if address is not None else name_of_token(entry.card.token))
+
+
+def _card_row(entry: _Checked, token: bytes, address: CardAddress, bank: str, name: str) -> CardRow:
     return CardRow(
         token=token,
         key_id=entry.card.key_id,
@@ -295,6 +309,7 @@ def _card_row(entry: _Checked, token: bytes, address: CardAddress, bank: str) ->
         status=entry.record.status,
         status_from=entry.status_from,
         predecessor=entry.predecessor.token if entry.predecessor else None,
+        name=name,
     )
 
 

@@ -95,7 +95,7 @@ def _circumstances(anchor: Event, *, zoned: bool) -> dict[str, Any]:
         "mcc": anchor.mcc,
         "processing_code": anchor.processing_code,
     }
-    for name in ("channel", "local_time", "acquirer", "acceptor", "country"):
+    for name in ("channel", "local_time", "acquirer", "acceptor", "country", "card"):
         value = getattr(anchor, name)
         if value:
             values[name] = value

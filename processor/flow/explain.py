@@ -16,7 +16,7 @@ from sqlalchemy import Engine
 from processor.core.accrual import Entitled, by_rule_and_unit, entitle_amounts, has_amounts, is_excluded
 from processor.core.budget import Headroom
 from processor.core.budget_grant import left_by, price_of
-from processor.core.cap import CounterKey, period_of
+from processor.core.cap import CounterKey
 from processor.core.conditions import Circumstances
 from processor.core.contest import Entitlement, Lost
 from processor.core.grant import Grant, regrant
@@ -146,14 +146,14 @@ def _holds(
     """Tell whether a rule's stored grant follows from its entitlement, what was asked before and its limits."""
     used: dict[CounterKey, int] = {}
     budgets: Headroom | None = None
-    funder = ""
+    funder, card = "", detail["inputs"].get("card", "")
     cap = next((cap for cap in programme.caps_on(entry.rule, entry.unit) if cap.id == entry.cut_by), None)
     budget = next((known for known in programme.budgets if known.id == entry.cut_by), None)
     if cap is not None:
         headroom = 0 if cap.purchases else entry.granted - max(entry.asked_granted, 0)
         if not 0 <= headroom <= cap.limit:
             return False
-        used[cap.id, period_of(cap, day, purchase_id)] = cap.limit - headroom
+        used[cap.counter(day, purchase_id, card)] = cap.limit - headroom
     elif budget is not None:
         funder = _funder(programme, programme.rule(entry.rule), detail)
         price = price_of(programme, budget, programme.rule(entry.rule), funder)
@@ -175,6 +175,7 @@ def _holds(
         reserved={},
         budgets=budgets,
         funder=funder,
+        card=card,
     )
     if any(entry.available == 0 and held[:2] == [entry.rule, entry.unit] for held in detail.get("held", ())):
         grant = grant._replace(available=min(grant.available, 0))

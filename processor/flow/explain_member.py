@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from iso4217 import Currency
 
-from processor.core.cap import CapPeriod
+from processor.core.cap import CapHolder, CapPeriod
 from processor.core.money import decimal_amount
 from processor.core.outcome import Reason
 from processor.core.programme import Programme
@@ -163,10 +163,11 @@ def _reduced(programme: Programme, entry: Considered) -> Iterator[str]:
     for cap in programme.caps:
         if cap.id == entry.cut_by:
             most = units(programme, cap.limit, cap.currency or programme.unit)
+            holder = " for one card" if cap.per is CapHolder.CARD else ""
             if cap.purchases:
-                yield f"The offer is for {_purchases(cap.limit)} {LIMITED[cap.period]}, so that {less}."
+                yield f"The offer is for {_purchases(cap.limit)} {LIMITED[cap.period]}{holder}, so that {less}."
                 return
-            yield f"At most {most} can be given {LIMITED[cap.period]}, so that {less}."
+            yield f"At most {most} can be given {LIMITED[cap.period]}{holder}, so that {less}."
             return
     if any(budget.id == entry.cut_by for budget in programme.budgets):
         yield f"The offer had only so much to give to everybody together, so that {less}."

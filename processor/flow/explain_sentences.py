@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from processor.core.accrual import Entitled
 from processor.core.budget import AtEdge, Budget
-from processor.core.cap import Cap, CapPeriod
+from processor.core.cap import Cap, CapHolder, CapPeriod
 from processor.core.conditions import AmountRange, Circumstances, Conditions, Unmet
 from processor.core.contest import Lost
 from processor.core.exclusion import CODES, excluding_category
@@ -378,9 +378,10 @@ def _currencies(folded: Folded, rule: Rule) -> list[str]:
 
 
 def _limit(programme: Programme, cap: Cap) -> str:
+    holder = " for each card" if cap.per is CapHolder.CARD else ""
     if cap.purchases:
-        return f"{cap.limit} {'purchase' if cap.limit == 1 else 'purchases'} {_PERIODS[cap.period]}"
-    return f"{units(programme, cap.limit, cap.currency or programme.unit)} {_PERIODS[cap.period]}"
+        return f"{cap.limit} {'purchase' if cap.limit == 1 else 'purchases'} {_PERIODS[cap.period]}{holder}"
+    return f"{units(programme, cap.limit, cap.currency or programme.unit)} {_PERIODS[cap.period]}{holder}"
 
 
 def _budget(programme: Programme, budget: Budget) -> str:

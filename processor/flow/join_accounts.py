@@ -4,6 +4,7 @@ Everything the joined account was granted is taken back there, and its messages 
 one transaction over both; from then on the card leads to the survivor.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from hashlib import blake2b
@@ -31,7 +32,7 @@ from processor.store.card_side import (
     lock_accounts,
     write_batch,
 )
-from processor.store.directory import CardAddress
+from processor.store.directory import CardAddress, find_cards
 from processor.store.operations import keep_audit
 from processor.store.schema import id_of_day
 
@@ -70,7 +71,9 @@ def _join(decider: BatchDecider, intake: Intake, joined: CardAddress, survivor: 
         traces = {(survivor.bucket, survivor.account, value) for entry in moved for value in entry.traces}
         known_traces = load_traces(cursor, list(traces)) if traces else {}
         theirs = load_families(cursor, {(survivor.bucket, found) for found in known_traces.values()})
-        routed = [(entry, survivor) for entry in moved]
+        tokens = [entry.message.card.token for entry in moved if entry.message.card] if snapshot.carded else []
+        cards = find_cards(cursor, tokens) if tokens else {}
+        routed = [(entry, _to(survivor, entry, cards)) for entry in moved]
         recent = recent_purchases(cursor, routed, accounts, theirs, snapshot, now)
         for found, purchase in recent.get(taker, {}).items():
             theirs[survivor.bucket, found] = purchase
@@ -100,7 +103,7 @@ def _join(decider: BatchDecider, intake: Intake, joined: CardAddress, survivor: 
         )
         purchases.empty_account(accounts[gone], survivor.account)
         purchases.purchases.update(theirs)
-        verdicts = {entry.message.message_id: work.decide(entry, survivor) for entry in moved}
+        verdicts = {entry.message.message_id: work.decide(entry, to) for entry, to in routed}
         join_id = id_of_day(now.date()) + blake2b(joined.account + survivor.account, digest_size=13).digest()
         miles = purchases.move_adjusted(accounts[gone], accounts[taker], join_id)
         if purchases.budgets is not None:
@@ -117,6 +120,12 @@ def _moved(submission: Submission, too_old: set[bytes]) -> Submission:
     """Return a message that moves: it was in time when it came, however old it is now, or it waits for operations."""
     age_days = submission.age_days if submission.message.message_id in too_old else 0
     return replace(submission, replay=False, moved=True, age_days=age_days)
+
+
+def _to(survivor: CardAddress, entry: Submission, cards: Mapping[bytes, CardAddress]) -> CardAddress:
+    """Return where a message moves, with its card's name where caps count cards."""
+    card = entry.message.card
+    return survivor if card is None or card.token not in cards else replace(survivor, card=cards[card.token].card)
 
 
 def _audit(

@@ -63,16 +63,18 @@ class PurchaseWork:
     budgets: BudgetWork | None = None
     facts: Mapping[Key, Sequence[Fact]] = field(default_factory=dict)
 
-    def decide(self, submission: Submission, account: AccountRow) -> Decision | None:
+    def decide(self, submission: Submission, account: AccountRow, card: str) -> Decision | None:
         """Find the message's family, decide what it changes there, and bring the working state up to date.
 
         A request that merges or parts purchases, or says anew where one happened that earned, is no quote: what they
         were granted must be granted afresh.
+        ``card`` names the message's card in the directory, empty where it has none.
         None, with nothing changed, where no programme was in force.
         """
         keys: list[TraceKey] = [(account.bucket, account.id, trace) for trace in submission.traces]
         family = self._family(account, submission.message, keys)
-        event = event_of(submission.message, submission.link, account.product or "", submission.surviving)
+        card = card if account.programme in self.snapshot.carded else ""
+        event = event_of(submission.message, submission.link, account.product or "", submission.surviving, card)
         regrouped = regroup(family, event, _purchase_id(submission, account))
         quote = regrouped.is_plain and event.asked and not moves_anchor(regrouped.own.events, event)
         used = self.counters.setdefault((account.bucket, account.id), {})

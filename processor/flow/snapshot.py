@@ -30,7 +30,8 @@ class Snapshot:
 
     ``products`` maps a card product to its programme and terms; ``links`` is keyed by bank and dialect.
     ``asked`` has the programmes with rules that ask something of members, and what, over all of their revisions;
-    ``budgeted`` are those of which some revision has budgets, ``watched`` those with velocity limits.
+    ``budgeted`` are those of which some revision has budgets, ``watched`` those with velocity limits,
+    ``carded`` those with caps that count cards.
     """
 
     version: int
@@ -42,6 +43,7 @@ class Snapshot:
     asked: Mapping[str, FactsAsked]
     budgeted: frozenset[str] = frozenset()
     watched: frozenset[str] = frozenset()
+    carded: frozenset[str] = frozenset()
 
     def latest(self, programme: str) -> Programme:
         """Return a programme's latest revision; raises ``KeyError`` where there is none."""
@@ -101,6 +103,7 @@ def compile_snapshot(version: int, revisions: Sequence[StoredRevision]) -> Snaps
         calendars={bank: calendar for programme in latest for bank, calendar in programme.calendars.items()},
         card_ranges={prefix: product.id for _, product in products.values() for prefix in product.card_ranges},
         watched=frozenset(name for name, known in programmes.items() if any(revision.velocity for revision in known)),
+        carded=frozenset(name for name, known in programmes.items() if any(each.counts_cards for each in known)),
         budgeted=frozenset(name for name, known in programmes.items() if any(revision.budgets for revision in known)),
         asked={name: asked for name, revisions in programmes.items() if (asked := _asked(revisions)) is not None},
     )

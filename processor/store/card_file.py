@@ -28,6 +28,7 @@ class CardRow:
     status: str
     status_from: date | None
     predecessor: bytes | None
+    name: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,10 +82,11 @@ WHERE t.bucket = k.bucket AND t.id = k.id AND t.superseded_by IS NULL{bucket}
 # Name cards, or bring what the bank says of them up to date; a known token keeps its account and its key.
 KEEP_CARDS: Final = """
 INSERT INTO card (token, key_id, bank, account, bucket, product, last_four, role, status, status_from, predecessor,
-                  updated_at)
+                  name, updated_at)
 VALUES %s
 ON CONFLICT (token) DO UPDATE SET product = EXCLUDED.product, role = EXCLUDED.role, status = EXCLUDED.status,
-       status_from = EXCLUDED.status_from, predecessor = EXCLUDED.predecessor, updated_at = EXCLUDED.updated_at
+       status_from = EXCLUDED.status_from, predecessor = EXCLUDED.predecessor, name = EXCLUDED.name,
+       updated_at = EXCLUDED.updated_at
 """
 
 # Keep what the bank says of holders.
@@ -198,6 +200,7 @@ def keep_cards(cursor: Any, cards: Sequence[CardRow], now: datetime) -> None:
             card.status,
             card.status_from,
             card.predecessor,
+            card.name,
             now,
         )
         for card in sorted(cards, key=lambda card: card.token)

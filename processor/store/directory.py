@@ -4,7 +4,7 @@ Directory rows are keyed by what a message or a card file names, not by bucket: 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from hashlib import blake2b
 from typing import Any, Final
@@ -16,10 +16,14 @@ from processor.store.copy_text import binary_array
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CardAddress:
-    """Where a card leads: its account and that account's bucket."""
+    """Where a card leads: its account and that account's bucket.
+
+    ``card`` is the card's name among those of its account, empty where an account is meant rather than a card.
+    """
 
     account: bytes
     bucket: int
+    card: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +53,11 @@ def account_id_of_token(token: bytes) -> bytes:
     return blake2b(token, digest_size=16, person=b"cobrand-account").digest()
 
 
+def name_of_token(token: bytes) -> str:
+    """Return the name that a card is given with its first token: it keeps it when the token keys change."""
+    return blake2b(token, digest_size=6, person=b"cobrand-card").hexdigest()
+
+
 def account_id_of_reference(bank: str, reference: str) -> bytes:
     """Return the account id that a bank's account reference opens."""
     return blake2b(f"{bank}\x00{reference}".encode(), digest_size=16, person=b"cobrand-account").digest()
@@ -60,7 +69,7 @@ def bucket_of(account: bytes, bucket_count: int) -> int:
 
 
 # Find cards by token.
-FIND_CARDS: Final = "SELECT token, account, bucket FROM card WHERE token = ANY (%(tokens)s::bytea[])"
+FIND_CARDS: Final = "SELECT token, account, bucket, name FROM card WHERE token = ANY (%(tokens)s::bytea[])"
 
 # Open accounts that are not there yet.
 OPEN_ACCOUNTS: Final = """
@@ -71,7 +80,7 @@ VALUES %s ON CONFLICT (bucket, id) DO NOTHING
 # Name cards that are not there yet; where another worker was quicker, its row stays.
 NAME_CARDS: Final = """
 INSERT INTO card (token, key_id, bank, account, bucket, product, last_four, role, status, status_from, predecessor,
-                  updated_at)
+                  name, updated_at)
 VALUES %s ON CONFLICT (token) DO NOTHING
 """
 
@@ -80,7 +89,8 @@ def find_cards(cursor: Any, tokens: Sequence[bytes]) -> dict[bytes, CardAddress]
     """Return where known tokens lead."""
     cursor.execute(FIND_CARDS, {"tokens": binary_array(tokens)})
     return {
-        bytes(token): CardAddress(account=bytes(account), bucket=bucket) for token, account, bucket in cursor.fetchall()
+        bytes(token): CardAddress(account=bytes(account), bucket=bucket, card=name)
+        for token, account, bucket, name in cursor.fetchall()
     }
 
 
@@ -111,6 +121,7 @@ def open_cards(cursor: Any, cards: Sequence[NewCard], now: datetime) -> None:
                 card.status,
                 card.status_from,
                 card.predecessor,
+                name_of_token(card.token),
                 now,
             )
             for card in ordered

@@ -24,7 +24,7 @@ _ALWAYS: Final = 19
 """How many values of an event are always written."""
 _PLAIN_GRANT: Final = 5
 """How many values a grant has that counts in no tally and holds nothing of a budget."""
-_NOTHING: Final[list[Any]] = ["", "", "", "", "", 0, [], "", "", [], "", []]
+_NOTHING: Final[list[Any]] = ["", "", "", "", "", 0, [], "", "", [], "", [], ""]
 """What the values behind them are where they are left out."""
 
 
@@ -35,6 +35,8 @@ def encode_purchase(purchase: Purchase) -> str:
         state["revision"] = purchase.revision
     if purchase.occurred_on is not None:
         state["occurred_on"] = purchase.occurred_on.isoformat()
+    if purchase.card:
+        state["card"] = purchase.card
     if purchase.partner is not None:
         state["partner"] = purchase.partner
     if purchase.grants:
@@ -76,6 +78,7 @@ def decode_purchase(purchase_id: bytes, state: str | bytes) -> Purchase:
         events=tuple(map(_event_from_list, document["events"])),
         revision=document.get("revision"),
         occurred_on=date.fromisoformat(occurred_on) if occurred_on else None,
+        card=document.get("card", ""),
         partner=document.get("partner"),
         grants=tuple(map(_grant_from_list, document.get("grants", ()))),
         charges={
@@ -142,6 +145,7 @@ def _event_to_list(event: Event) -> list[Any]:
         event.rules,
         event.country,
         event.taken_off,
+        event.card,
     ]
     while not values[-1]:
         values.pop()
@@ -185,6 +189,7 @@ def _event_from_list(values: list[Any]) -> Event:
         rules=tuple(values[28]),
         country=values[29],
         taken_off=tuple((part, minor) for part, minor in values[30]),
+        card=values[31],
     )
 
 

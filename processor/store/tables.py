@@ -120,6 +120,7 @@ card = _table(
     _text("status"),
     Column("status_from", Date),
     Column("predecessor", LargeBinary),
+    _text("name"),
     _time("updated_at"),
     PrimaryKeyConstraint("token"),
     Index("card_by_account", "account"),

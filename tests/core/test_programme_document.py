@@ -355,6 +355,7 @@ def test_a_document_compiles() -> None:
         ("percent: 5", 'percent: \u00a7"5%"', "discounts[0].percent", "is '5%'"),
         ("period: month", "period: \u00a7weekly", "caps[0].period", "is 'weekly'"),
         ("miles: 50.5", "miles: \u00a70", "caps[0].miles", "is the number 0"),
+        ("miles: 50.5", "miles: 50.5, per: \u00a7family", "caps[0].per", "is 'family'"),
         (
             "  - {id: monthly, rules: [base, mart-bonus], period: month, miles: 50.5}",
             "  - \u00a7{id: monthly, rules: [base, mart-bonus], period: month}",
@@ -447,6 +448,12 @@ def test_a_document_compiles() -> None:
             'amount: \u00a7"20.005"',
             "caps[1].amount",
             "'20.005' is no whole number of the minor unit of EUR",
+        ),
+        (
+            "period: month",
+            "period: purchase, per: \u00a7card",
+            "caps[0].per",
+            "means nothing: one purchase is of one card",
         ),
         ("miles: 50.5", "miles: \u00a750.55", "caps[0].miles", "50.55 is no whole number of the smallest mile"),
         (

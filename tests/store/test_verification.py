@@ -559,7 +559,7 @@ _ORPHANS = {
     "trace-purchase": "INSERT INTO trace SELECT bucket, account, '\\xff', '\\xff', created_on FROM trace LIMIT 1"
     " RETURNING trace",
     "card-account": "INSERT INTO card SELECT '\\xff', key_id, bank, '\\xff', bucket, product, last_four, role, status,"
-    " status_from, predecessor, updated_at FROM card LIMIT 1 RETURNING token",
+    " status_from, predecessor, name, updated_at FROM card LIMIT 1 RETURNING token",
     "reference-account": "INSERT INTO account_reference SELECT bank, 'nowhere', '\\xff', bucket FROM account_reference"
     " LIMIT 1 RETURNING bank",
 }

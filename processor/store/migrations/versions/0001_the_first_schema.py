@@ -246,6 +246,7 @@ def upgrade() -> None:
         sa.Column("status", sa.Text(), nullable=False),
         sa.Column("status_from", sa.Date(), nullable=True),
         sa.Column("predecessor", sa.LargeBinary(), nullable=True),
+        sa.Column("name", sa.Text(), nullable=False),
         sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("token"),
     )
