@@ -325,7 +325,7 @@ def test_a_worker_that_dies_at_its_commit_changes_nothing_else(database: Databas
 
     pipelines = [make_pipeline(database) for _ in scripts]
     with ThreadPoolExecutor(1) as killer:
-        killing = killer.submit(_end_connections, database, times=12)
+        killing = killer.submit(end_connections, database, times=12)
         alongside(pipelines, scripts)
         killing.result()
     together(database, scripts)
@@ -335,7 +335,7 @@ def test_a_worker_that_dies_at_its_commit_changes_nothing_else(database: Databas
     assert_books_agree(pipeline)
 
 
-def _end_connections(database: Database, *, times: int) -> None:
+def end_connections(database: Database, *, times: int) -> None:
     """End the service's connections again and again, as a restart of the server does."""
     for _ in range(times):
         sleep(0.1)
