@@ -15,6 +15,7 @@ from processor.core.message import MessageKind
 from processor.core.money import Money
 from processor.core.posting import ChargeKey, Template
 from processor.core.purchase import Placed
+from processor.core.tally import Counted
 from processor.store.card_side import BatchWrites, load_purchases, write_batch
 from processor.store.purchase_state import decode_purchase, encode_purchase
 from processor.store.schema import id_of_day
@@ -84,6 +85,7 @@ PURCHASES: Final = st.builds(
             entitled=AMOUNTS,
             granted=AMOUNTS,
             available=AMOUNTS,
+            counted=st.builds(Counted, progress=AMOUNTS, earned=AMOUNTS, cut=AMOUNTS),
             budgets=st.lists(st.builds(Taken, pool=TEXTS, period=TEXTS, units=AMOUNTS), max_size=2).map(tuple),
             review=TEXTS,
         ),
