@@ -2,7 +2,7 @@
 
 import random
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, Final
@@ -12,6 +12,7 @@ import pytest
 import structlog
 
 from processor.core.account_terms import AccountTerms
+from processor.core.awarding import Carried
 from processor.core.card import passes_check_digit
 from processor.core.decision import Decision
 from processor.core.decision import decide as decide_purely
@@ -204,10 +205,17 @@ def test_a_message_older_than_its_account_is_decided(pipeline: Pipeline) -> None
 def poisoned(monkeypatch: pytest.MonkeyPatch, *numbers: int) -> Iterator[None]:
     """Make the decision fail on the messages with these trace numbers."""
 
-    def fail(purchase: Purchase, event: Event, terms: AccountTerms, *, quote: bool = False) -> Decision | None:
+    def fail(
+        purchase: Purchase,
+        event: Event,
+        terms: AccountTerms,
+        *,
+        quote: bool = False,
+        carried: Sequence[Carried] = (),
+    ) -> Decision | None:
         if any(f"/{number:06d}/" in event.trace for number in numbers):
             raise ZeroDivisionError
-        return decide_purely(purchase, event, terms, quote=quote)
+        return decide_purely(purchase, event, terms, quote=quote, carried=carried)
 
     with monkeypatch.context() as patched:
         patched.setattr(purchase_work, "decide", fail)
