@@ -42,7 +42,7 @@ def bought(pipeline: Pipeline, **fields: str) -> Answer:
         (
             {"acquirer": "523456", "acceptor": "UNIFUEL1", "mcc": "5541"},
             (
-                "Rule fuel-rate gives 3 NWC for each 1.00 EUR billed, rounded down: 100.00 EUR entitle to 300 NWC",
+                "Rule fuel-rate gives 3 NWC for each 1.00 EUR paid, rounded down: 100.00 EUR entitle to 300 NWC",
                 "Rule gift would have given 100 NWC and lost to rule fuel-rate: ",
                 "one rule of group welcome counts, that which gives most.",
                 "Rule dining does not apply: it is for merchant category codes 5811, 5812, 5813, 5814.",
