@@ -75,11 +75,12 @@ def to_card_message(
     card = tokeniser.reference(decoded.pan) if decoded.pan is not None else None
     processing_code = get("processing_code", "")
     asked = kind is MessageKind.AUTHORIZATION and bool(dialect.marks)
+    not_goods = taken_off(fields, amount)
     oddities = list(decoded.oddities)
     local_date = local_date_of(decoded, received_at, oddities)
     return CardMessage(
         message_id=_message_id(transmitted_at, bank, decoded.mti, identity),
-        content=_content(decoded, dialect, card),
+        content=_content(decoded, dialect, card, not_goods),
         bank=bank,
         dialect=decoded.dialect,
         mti=decoded.mti,
@@ -121,7 +122,7 @@ def to_card_message(
         channel=channel_of(get("entry_mode", "").strip(), get("condition_code", ""), get("mcc", ""), get("wallet", ""))
         or "",
         country=acceptor_country(fields),
-        taken_off=taken_off(fields, amount),
+        taken_off=not_goods,
         oddities=tuple(oddities),
     )
 
@@ -144,8 +145,13 @@ def _message_id(sent: datetime, bank: str, mti: str, identity: list[str]) -> byt
     return sent.toordinal().to_bytes(3, "big") + blake2b(text.encode(), digest_size=13).digest()
 
 
-def _content(decoded: Decoded, dialect: Dialect, card: CardReference | None) -> bytes:
+def _content(
+    decoded: Decoded, dialect: Dialect, card: CardReference | None, not_goods: tuple[tuple[str, int], ...]
+) -> bytes:
+    """Return the digest of what a message says; of additional amounts it counts what is cash, not the balances."""
     fields = decoded.fields
+    if "additional_amounts" in fields:
+        fields = {**fields, "additional_amounts": repr(not_goods)}
     if not dialect.volatile.isdisjoint(fields):
         fields = {name: value for name, value in fields.items() if name not in dialect.volatile}
     said = orjson.dumps(fields, option=orjson.OPT_SORT_KEYS)

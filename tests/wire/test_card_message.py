@@ -170,6 +170,18 @@ def test_key_rotation_keeps_identity_and_content() -> None:
     assert (before.card.token,) == after.card.alternates
 
 
+def test_a_repeat_may_carry_another_balance() -> None:
+    """Of the additional amounts, cash is content and a balance is not."""
+    cash, balance = "0040978D000000002000", "0002978C000000{}"
+    first, repeat, other = (
+        _online(processing_code="090000", additional_amounts=additional)
+        for additional in (cash + balance.format("012300"), cash + balance.format("011100"), balance.format("012300"))
+    )
+    assert first.content == repeat.content
+    assert first.content != other.content
+    assert (("cashback", 2000),) == repeat.taken_off
+
+
 @pytest.mark.parametrize(
     ("mti", "changes"),
     [
