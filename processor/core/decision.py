@@ -92,17 +92,9 @@ def decide(
     programme = terms.programme_at((folded.anchor or event).at)
     if programme is None:
         return None
-    read = events
-    if programme.parts_included and (read := counting(events, programme.parts_included)) is not events:
-        folded = _folded(purchase, read, as_if_approved=quote)
-    if programme.at_till:
-        if quote and is_decided(purchase.events, event):
-            quote, folded = False, _folded(purchase, read)
-        folded = folded._replace(lowered=lowered_of(read, as_if_approved=quote))
-    if programme.is_followed:
-        folded = folded._replace(course=course_of(read))
-    if programme.instalments_at_once:
-        folded = at_once(read, folded)
+    if quote and programme.at_till and is_decided(purchase.events, event):
+        quote, folded = False, _folded(purchase, events)
+    folded = _as_read(programme, purchase, events, folded, as_if_approved=quote)
     entitled = entitle(programme, folded, terms.facts)
     if quote:
         return _quote(replace(purchase, events=events), event, programme, entitled, folded, terms)
@@ -119,15 +111,7 @@ def decide_again(purchase: Purchase, terms: AccountTerms) -> Decision | None:
     programme = terms.programme_at(moment.at)
     if programme is None:
         return None
-    read = purchase.events
-    if programme.parts_included and (read := counting(read, programme.parts_included)) is not purchase.events:
-        folded = _folded(purchase, read)
-    if programme.at_till:
-        folded = folded._replace(lowered=lowered_of(read))
-    if programme.is_followed:
-        folded = folded._replace(course=course_of(read))
-    if programme.instalments_at_once:
-        folded = at_once(read, folded)
+    folded = _as_read(programme, purchase, purchase.events, folded)
     entitled = entitle(programme, folded, terms.facts)
     return _book(purchase, purchase.events, moment, programme, entitled, folded, terms)
 
@@ -147,6 +131,25 @@ def _gained_or_lost(awards: Sequence[Award]) -> Reason:
 
 def _folded(purchase: Purchase, events: tuple[Event, ...], *, as_if_approved: bool = False) -> Folded:
     return fold(events, as_if_approved=as_if_approved, refunded=purchase.refunded, placed=purchase.placed)
+
+
+def _as_read(
+    programme: Programme,
+    purchase: Purchase,
+    events: tuple[Event, ...],
+    folded: Folded,
+    *,
+    as_if_approved: bool = False,
+) -> Folded:
+    """Return a folded purchase as a programme reads it: with what else its rules look at, and nothing more."""
+    read = events
+    if programme.parts_included and (read := counting(events, programme.parts_included)) is not events:
+        folded = _folded(purchase, read, as_if_approved=as_if_approved)
+    if programme.at_till:
+        folded = folded._replace(lowered=lowered_of(read, as_if_approved=as_if_approved))
+    if programme.is_followed:
+        folded = folded._replace(course=course_of(read))
+    return at_once(read, folded) if programme.instalments_at_once else folded
 
 
 def withdraw(purchase: Purchase, survivor: bytes, terms: AccountTerms) -> Withdrawal:
