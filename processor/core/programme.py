@@ -167,6 +167,7 @@ class Programme:
     what a refund takes back.
     ``rules`` are in their own order; ``caps_of_rule``, ``budgets_of_rule``, ``velocity_of_rule``, ``tallies`` and
     ``plan`` are their indexes; ``limited`` are those that look at more than the purchase.
+    ``periods`` are the kinds of periods that an account's counters count in, each with its statement day.
     ``rewards`` are the soft rewards that a holder can have.
     ``zoned`` says that some rule tells the time in a zone of its own.
     ``at_till`` names the rules whose discount the retailer's terminal takes off.
@@ -215,6 +216,7 @@ class Programme:
     velocity: tuple[Velocity, ...] = ()
     caps_of_rule: Mapping[str, tuple[Cap, ...]] = field(init=False)
     limited: frozenset[str] = field(init=False, repr=False, compare=False)
+    periods: frozenset[tuple[CapPeriod, int]] = field(init=False, repr=False, compare=False)
     counts_cards: bool = field(init=False)
     at_till: frozenset[str] = field(init=False, repr=False, compare=False)
     zoned: bool = field(init=False, repr=False, compare=False)
@@ -253,6 +255,10 @@ class Programme:
         object.__setattr__(self, "_kinds", Kinds(rule.when for rule in rules))
         object.__setattr__(self, "tallies", {rule.id: rule.tally for rule in rules if rule.tally})
         object.__setattr__(self, "limited", frozenset().union(caps, budgets, velocity, self.tallies))
+        kinds = {(cap.period, cap.statement_day or LAST_DAY) for cap in self.caps}
+        kinds |= {(budget.period, LAST_DAY) for budget in self.budgets if budget.holders is not None}
+        kinds |= {(tally.period, LAST_DAY) for tally in self.tallies.values()}
+        object.__setattr__(self, "periods", frozenset(kinds))
         object.__setattr__(self, "_by_kind", {})
         object.__setattr__(self, "_limits", {})
         object.__setattr__(self, "asked", asked_by((rule.when.person for rule in rules), tuple(self.tiers)))
@@ -295,16 +301,6 @@ class Programme:
         """Return what of a foreign amount its bank bills is left without its mark-up, None where it takes none."""
         known = self.products.get(product)
         return self.mark_ups.get(known.bank) if known else None
-
-    @property
-    def periods(self) -> set[tuple[CapPeriod, int]]:
-        """Return the kinds of periods that an account's counters count in, each with its statement day.
-
-        Caps, holders of budgets and tallies have counters.
-        """
-        kinds = {(cap.period, cap.statement_day or LAST_DAY) for cap in self.caps}
-        kinds |= {(budget.period, LAST_DAY) for budget in self.budgets if budget.holders is not None}
-        return kinds | {(tally.period, LAST_DAY) for tally in self.tallies.values()}
 
     def caps_on(self, rule: str, unit: str) -> tuple[Cap, ...]:
         """Return the caps that limit a rule's grants in one unit; a discount cap counts its own currency alone."""
