@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from operator import attrgetter
 from typing import Final, NamedTuple
 
-from processor.core.conditions import Circumstances
+from processor.core.circumstances import Circumstances
 from processor.core.contest import Entitlement, Lost, contest
 from processor.core.event import CLEARING_KINDS, Event
 from processor.core.expressed import unexpressed

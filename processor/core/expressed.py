@@ -6,7 +6,8 @@ whole purchase, and what changes the amount later is asked anew.
 
 from collections.abc import Iterable
 
-from processor.core.conditions import Circumstances, Unmet
+from processor.core.circumstances import Circumstances
+from processor.core.conditions import Unmet
 from processor.core.expression import Amount
 from processor.core.purchase import Amounts, Folded
 from processor.core.rule import Rule

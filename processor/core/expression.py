@@ -9,10 +9,9 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
-if TYPE_CHECKING:  # Conditions hold expressions, and expressions read what conditions read.
-    from processor.core.conditions import Circumstances
+from processor.core.circumstances import Circumstances
 
 MOST_CHARACTERS: Final = 500
 """A longer expression is refused; work and memory grow with the length alone."""
@@ -42,7 +41,7 @@ class Amount(NamedTuple):
     billing_currency: str
 
 
-VARIABLES: Final[Mapping[str, Callable[["Circumstances", Amount], str | int]]] = {
+VARIABLES: Final[Mapping[str, Callable[[Circumstances, Amount], str | int]]] = {
     "partner": lambda at, _: at.partner or "",
     "sector": lambda at, _: at.sector,
     "product": lambda at, _: at.product,
@@ -81,7 +80,7 @@ class Expression:
     variables: tuple[str, ...]
     _program: Any = field(repr=False, compare=False)
 
-    def holds(self, at: "Circumstances", amount: Amount) -> bool | None:
+    def holds(self, at: Circumstances, amount: Amount) -> bool | None:
         """Tell whether the condition holds for a purchase, None where it cannot be evaluated."""
         values = {name: VARIABLES[name](at, amount) for name in self.variables}
         try:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
-from processor.core.conditions import Circumstances
+from processor.core.circumstances import Circumstances
 from processor.core.money import Rounding
 from processor.core.rule import AmountBase, Benefit, Ratio, Rule, Stacking, Stage
 from processor.core.tally import Tally

@@ -15,7 +15,8 @@ from zoneinfo import ZoneInfo
 from processor.core.accrual_terms import AccrualTerms
 from processor.core.budget import Budget
 from processor.core.cap import Cap, CapHolder, CapPeriod, Limit, limits_of
-from processor.core.conditions import Circumstances, Kinds
+from processor.core.circumstances import Circumstances
+from processor.core.conditions import Kinds
 from processor.core.fee import without_earning
 from processor.core.money import Rounding
 from processor.core.person import LATE, Asked, asked_by

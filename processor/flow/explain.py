@@ -17,7 +17,7 @@ from processor.core.accrual import Entitled, by_rule_and_unit, entitle_amounts, 
 from processor.core.budget import Headroom
 from processor.core.budget_grant import left_by, price_of
 from processor.core.cap import CounterKey
-from processor.core.conditions import Circumstances
+from processor.core.circumstances import Circumstances
 from processor.core.contest import Entitlement, Lost
 from processor.core.grant import Grant, regrant
 from processor.core.outcome import Reason

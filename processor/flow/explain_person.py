@@ -5,7 +5,7 @@ It says in which window about a birthday a purchase lay, never the birthday.
 
 from collections.abc import Iterator
 
-from processor.core.conditions import Circumstances
+from processor.core.circumstances import Circumstances
 from processor.core.person import Age, Member, Person, PersonUnmet
 from processor.core.programme import Programme
 

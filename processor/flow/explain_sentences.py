@@ -12,7 +12,8 @@ from typing import Any, Final
 from processor.core.accrual import Entitled
 from processor.core.budget import AtEdge, Budget
 from processor.core.cap import Cap, CapHolder, CapPeriod
-from processor.core.conditions import AmountRange, Circumstances, Conditions, Unmet
+from processor.core.circumstances import Circumstances
+from processor.core.conditions import AmountRange, Conditions, Unmet
 from processor.core.contest import Lost
 from processor.core.exclusion import CODES, excluding_category
 from processor.core.expressed import amount_of, unmet_expression

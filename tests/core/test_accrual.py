@@ -6,7 +6,8 @@ from datetime import date
 import pytest
 
 from processor.core.accrual import Entitled, by_rule_and_unit, entitle, entitle_amounts
-from processor.core.conditions import Circumstances, Conditions
+from processor.core.circumstances import Circumstances
+from processor.core.conditions import Conditions
 from processor.core.message import CardMessage
 from processor.core.money import Rounding
 from processor.core.outcome import Reason

@@ -6,7 +6,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from processor.core.conditions import AmountRange, Circumstances, Conditions, Kinds, Unmet
+from processor.core.circumstances import Circumstances
+from processor.core.conditions import AmountRange, Conditions, Kinds, Unmet
 
 SATURDAY = date(2026, 11, 28)
 AT = Circumstances(

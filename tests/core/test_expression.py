@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processor.core.conditions import Circumstances, Conditions, Unmet
+from processor.core.circumstances import Circumstances
+from processor.core.conditions import Conditions, Unmet
 from processor.core.expressed import amount_of, unexpressed, unmet_expression
 from processor.core.expression import MOST_CHARACTERS, VARIABLES, Amount, Expression, Refused, compile_expression
 from processor.core.money import Rounding

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from processor.core.accrual import entitle_amounts
-from processor.core.conditions import Circumstances
+from processor.core.circumstances import Circumstances
 from processor.core.programme import Programme
 from processor.core.programme_document import parse_programme
 from processor.core.purchase import Amounts, Folded

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processor.core.conditions import Circumstances
+from processor.core.circumstances import Circumstances
 from processor.core.person import Member
 from processor.core.programme import Programme
 from processor.core.programme_document import parse_programme
