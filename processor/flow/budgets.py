@@ -150,7 +150,7 @@ class Budgets:
                     update_pool(cursor, need.key, dealt[0], now)
                     deal_shares(cursor, need.key, {need.bucket: dealt[1]}, lease, now)
                     return True
-            shares, leased = lock_all_shares(cursor, need.key, now)
+            shares, leased = lock_all_shares(cursor, need.key, now, own=need.bucket)
             leased = leased - need.buckets if patient else set()
             left, after = collect(pool, shares, need.size, bucket=need.bucket, units=need.units, leased=leased)
             update_pool(cursor, need.key, left, now)

@@ -269,8 +269,12 @@ def update_pool(cursor: Any, key: BudgetKey, pool: Pool, now: datetime) -> None:
     cursor.execute(UPDATE_POOL, _of_pool(key, size=pool.size, remaining=pool.remaining, now=now))
 
 
-def lock_all_shares(cursor: Any, key: BudgetKey, now: datetime) -> tuple[dict[int, Share], set[int]]:
-    """Lock every share of a budget; return them by bucket, and the buckets whose shares are leased."""
+def lock_all_shares(cursor: Any, key: BudgetKey, now: datetime, *, own: int) -> tuple[dict[int, Share], set[int]]:
+    """Lock every share of a budget; return them by bucket, and the buckets whose shares are leased.
+
+    The bucket ``own`` has a share from here on. It is looked at once more where the others do not have it: a batch may
+    have opened it with what another share lent, and committed, while this waited for that other share.
+    """
     cursor.execute(LOCK_ALL_SHARES, _of_pool(key, now=now))
     rows = cursor.fetchall()
     cursor.execute(SUM_ALL_HOLDS, _of_pool(key, now=now))
@@ -279,6 +283,8 @@ def lock_all_shares(cursor: Any, key: BudgetKey, now: datetime) -> tuple[dict[in
         bucket: Share(size=size, reserved=reserved, used=used, held=held.get(bucket, 0))
         for bucket, size, reserved, used, _ in rows
     }
+    if own not in shares:
+        shares[own] = lock_shares(cursor, [(own, *key)], now, quoted=True)[own, *key]
     return shares, {row[0] for row in rows if row[4]}
 
 

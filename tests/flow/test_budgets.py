@@ -10,10 +10,12 @@ from typing import Final
 import pytest
 from sqlalchemy import text
 
+from processor.core.budget_shares import Share
+from processor.flow.budgets import Budgets, BudgetShortError, Need
 from processor.flow.join_accounts import join_account
 from processor.flow.submission import Answer, IncomingMessage
 from processor.rpc.budget_messages import budget_messages
-from processor.store.budget import list_budgets
+from processor.store.budget import list_budgets, lock_shares, update_shares
 from processor.store.directory import CardAddress, bucket_of
 from processor.store.verification import snapshot
 from settlement.verification import verify
@@ -227,6 +229,42 @@ def test_eight_streams_exhaust_a_budget_while_others_undo(database: Database, ed
         0 if edge == "partial" else (1020 - standing) % EACH
     )
     assert_books_agree(pipeline)
+
+
+def test_a_share_that_opens_while_a_rebalance_waits_keeps_what_it_was_lent(database: Database) -> None:
+    """A batch opens a share with what another one lends; a rebalance for it, which waited, does not overwrite it."""
+    pipeline = started(database, "{id: launch, rules: [base], miles: 50}")
+    each(pipeline, bought(1), undone(1))
+    ((lender,),) = rows(database, "SELECT bucket FROM budget_share")
+    opened, key = (lender + 1) % BUCKETS, ("skyways", "launch", "lifetime")
+    need = Need(key=key, bucket=opened, buckets=frozenset({opened}), units=50, size=50)
+
+    with ThreadPoolExecutor(1) as thread, database.service.begin() as batch:
+        cursor = batch.connection.cursor()
+        locked = lock_shares(cursor, [(lender, *key), (opened, *key)], pipeline.now, quoted=False)
+        free = locked[lender, *key].free
+        assert EACH == free
+        lent = {(lender, *key): Share(reserved=0), (opened, *key): Share(reserved=free, used=free)}
+        update_shares(cursor, lent, pipeline.now)
+        dealt = thread.submit(deal, database, need, pipeline)
+        while not rows(database, "SELECT 1 FROM pg_locks WHERE NOT granted"):
+            sleep(0.01)
+        batch.commit()
+        dealt.result()
+
+    ((size,),) = rows(database, "SELECT remaining + (SELECT sum(reserved) FROM budget_share) FROM budget_pool")
+    assert 50 == size
+
+
+def deal(database: Database, need: Need, pipeline: Pipeline) -> None:
+    """Rebalance a budget for a batch that is short, once; the batch itself does nothing."""
+    short = iter([BudgetShortError([need]), None])
+
+    def batch() -> None:
+        if error := next(short):
+            raise error
+
+    Budgets().within(database.service, lambda: pipeline.now, batch)
 
 
 def test_exactly_the_first_holders_are_given_something_under_eight_streams(database: Database) -> None:
