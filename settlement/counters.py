@@ -5,6 +5,7 @@ from datetime import date
 
 from processor.core.budget import HOLDERS
 from processor.core.cap import CounterKey
+from processor.core.draw import OWN
 from processor.core.kept_purchase import Purchase
 from processor.core.programme import Programme
 from processor.core.tally import Tally, cut_counter
@@ -39,7 +40,7 @@ def counters_of(decided: Iterable[Decided]) -> dict[CounterKey, int]:
     for purchase, programme, day in decided:
         for grant in purchase.grants:
             for pool, period, units in grant.budgets:
-                if pool.endswith((HOLDERS, VELOCITY)):
+                if pool.endswith((HOLDERS, OWN, VELOCITY)):
                     add((pool, period), units)
             for cap in programme.caps_on(grant.rule, grant.unit):
                 add(cap.counter(day, purchase.id, purchase.card), cap.usage(grant.granted))

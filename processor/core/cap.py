@@ -24,6 +24,7 @@ class CapPeriod(StrEnum):
     DAY = "day"
     WEEK = "week"
     MONTH = "month"
+    QUARTER = "quarter"
     BILLING_PERIOD = "billing-period"
     YEAR = "year"
     LIFETIME = "lifetime"
@@ -40,7 +41,7 @@ class CapHolder(StrEnum):
 class Cap:
     """How much the rules it names may grant one account, or one card, in one period, in units of their benefit.
 
-    Miles caps count miles; discount caps count minor units of ``currency``.
+    It counts miles, or minor units of ``currency``: what discounts give, and what the funder of miles pays for them.
     ``statement_day`` is that of all cards whose purchases it counts, where it adds up by billing period.
     A cap that is of ``purchases`` counts those that were granted anything, whatever the unit.
     """
@@ -119,6 +120,8 @@ def calendar_period(period: CapPeriod, day: date, statement_day: int = LAST_DAY)
             return f"{year}-W{week:02d}"
         case CapPeriod.MONTH:
             return day.isoformat()[:7]
+        case CapPeriod.QUARTER:
+            return f"{day.year:04d}-Q{(day.month + 2) // 3}"
         case CapPeriod.YEAR:
             return day.isoformat()[:4]
     return "lifetime"

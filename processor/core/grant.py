@@ -9,9 +9,10 @@ from datetime import date
 from typing import NamedTuple
 
 from processor.core.budget import Headroom, Taken
-from processor.core.budget_grant import give_back, within_budgets
+from processor.core.budget_grant import give_back, within_draws
 from processor.core.cap import CounterKey, Limit, usage
 from processor.core.contest import Entitlement
+from processor.core.draw import draws_of
 from processor.core.programme import Programme
 from processor.core.tally import NOTHING, Counted, Tally, count, keep_cut, spare, uncount
 
@@ -22,8 +23,8 @@ class Grant(NamedTuple):
     ``available`` is the part of ``granted`` that has cleared and is posted as such; the rest is pending.
     ``granted`` is at most ``entitled``; all three are negative for a refund that stands alone.
     ``counted`` is what the purchase has counted in the rule's tally, if it has one.
-    ``budgets`` is what it holds of the programme's budgets and counts in windows of velocity limits; ``review`` is the
-    velocity limit that held it for review, empty where none did.
+    ``budgets`` is what it holds of the programme's budgets and of caps that keep it, and counts in windows of velocity
+    limits; ``review`` is the velocity limit that held it for review, empty where none did.
     """
 
     rule: str
@@ -85,7 +86,7 @@ def regrant(
     """Return the new grant of one rule, and the cap or budget that cut it, if one did.
 
     ``used`` holds what every counter has granted so far and is brought up to date, as ``budgets`` is; ``reserved`` is
-    what quotes of other purchases hold; ``funder`` is the party whose price of a mile a budget in money counts by;
+    what quotes of other purchases hold; ``funder`` is the party whose price of a mile a limit in money counts by;
     ``card`` is the one whose caps count.
     Only what is granted above zero counts towards a cap.
     """
@@ -101,17 +102,14 @@ def regrant(
     binding: str | None = None
     if limits and granted > held:
         granted, binding = _limited(limits, held, granted, purchase_id, used, reserved)
-    if budgets is not None and rule in programme.budgets_of_rule:
-        left = within_budgets(
-            programme,
-            rule,
-            unit,
+    if rule in programme.drawing:
+        left = within_draws(
+            draws_of(programme, rule, unit, funder=funder, day=occurred_on, purchase_id=purchase_id, card=card),
             held=held,
             wanted=granted,
             before=taken,
-            funder=funder,
-            occurred_on=occurred_on,
             used=used,
+            reserved=reserved,
             headroom=budgets,
         )
         granted, taken, binding = left.granted, left.taken, left.cut_by or binding

@@ -4,7 +4,7 @@
 Every ratio is a pair of integers, so that a decision never divides decimals.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, time
 from enum import StrEnum
@@ -22,7 +22,7 @@ from processor.core.money import Rounding
 from processor.core.person import LATE, Asked, asked_by
 from processor.core.plan import Plan, plan_of
 from processor.core.reward import SoftReward
-from processor.core.rule import Best, Clawback, Ratio, Rule, Spent, Stacking
+from processor.core.rule import Benefit, Best, Clawback, Ratio, Rule, Spent, Stacking
 from processor.core.statement import LAST_DAY
 from processor.core.tally import Tally
 from processor.core.timing import Timing
@@ -168,6 +168,8 @@ class Programme:
     what a refund takes back.
     ``rules`` are in their own order; ``caps_of_rule``, ``budgets_of_rule``, ``velocity_of_rule``, ``tallies`` and
     ``plan`` are their indexes; ``limited`` are those that look at more than the purchase.
+    ``kept_caps_of_rule`` are the caps of which a grant keeps what it took, and ``drawing`` the rules whose grants keep
+    what they took of a limit.
     ``periods`` are the kinds of periods that an account's counters count in, each with its statement day.
     ``rewards`` are the soft rewards that a holder can have.
     ``zoned`` says that some rule tells the time in a zone of its own.
@@ -216,6 +218,8 @@ class Programme:
     accruals: AccrualTerms | None = None
     velocity: tuple[Velocity, ...] = ()
     caps_of_rule: Mapping[str, tuple[Cap, ...]] = field(init=False)
+    kept_caps_of_rule: Mapping[str, tuple[Cap, ...]] = field(init=False, repr=False, compare=False)
+    drawing: frozenset[str] = field(init=False, repr=False, compare=False)
     limited: frozenset[str] = field(init=False, repr=False, compare=False)
     periods: frozenset[tuple[CapPeriod, int]] = field(init=False, repr=False, compare=False)
     counts_cards: bool = field(init=False)
@@ -240,7 +244,10 @@ class Programme:
         budgeted = frozenset[str]().union(*(budget.rules for budget in self.budgets))
         budgets = {rule: tuple(budget for budget in self.budgets if rule in budget.rules) for rule in budgeted}
         object.__setattr__(self, "rules", rules)
+        kept = _kept_caps(self.caps, rules)
         object.__setattr__(self, "caps_of_rule", caps)
+        object.__setattr__(self, "kept_caps_of_rule", kept)
+        object.__setattr__(self, "drawing", frozenset().union(budgets, kept))
         object.__setattr__(self, "counts_cards", any(cap.per is CapHolder.CARD for cap in self.caps))
         object.__setattr__(self, "zoned", any(rule.when.zone is not None for rule in rules))
         object.__setattr__(self, "at_till", frozenset(rule.id for rule in rules if rule.at_till))
@@ -304,9 +311,9 @@ class Programme:
         return self.mark_ups.get(known.bank) if known else None
 
     def caps_on(self, rule: str, unit: str) -> tuple[Cap, ...]:
-        """Return the caps that limit a rule's grants in one unit; a discount cap counts its own currency alone."""
-        caps = self.caps_of_rule.get(rule, ())
-        return tuple([cap for cap in caps if cap.currency is None or cap.currency == unit])
+        """Return the caps whose counters follow from a rule's grants in one unit; one in money counts its currency."""
+        caps, kept = self.caps_of_rule.get(rule, ()), self.kept_caps_of_rule.get(rule, ())
+        return tuple([cap for cap in caps if cap not in kept and (cap.currency is None or cap.currency == unit)])
 
     def limits(self, rule: str, unit: str, day: date, card: str = "") -> tuple[Limit, ...]:
         """Return what limits a rule's grants in one unit to purchases of one local day, with one card where they count.
@@ -323,6 +330,14 @@ class Programme:
                 self._limits.clear()
             found = self._limits[rule, unit, day] = limits_of(self.caps_on(rule, unit), day, "")
         return found
+
+
+def _kept_caps(caps: Iterable[Cap], rules: Iterable[Rule]) -> Mapping[str, tuple[Cap, ...]]:
+    """Return, by rule, the caps of which grants keep what they took, because it does not follow from them later."""
+    earning = frozenset(rule.id for rule in rules if rule.benefit is Benefit.MILES)
+    kept = [cap for cap in caps if cap.currency is not None and cap.rules & earning]
+    named = frozenset[str]().union(*(cap.rules for cap in kept))
+    return {rule: tuple([cap for cap in kept if rule in cap.rules]) for rule in named}
 
 
 def _may_apply(rule: Rule, at: Circumstances) -> bool:

@@ -47,7 +47,7 @@ def check_budgets(document: LocatedDocument) -> Errors:
             elif named in earning and document.get(*budget, "miles") is not None:
                 yield from _check_step(document, budget, earning[named][:-1])
             elif named in earning and document.get(*budget, "currency") is not None:
-                yield from _check_price(document, budget, item, earning[named][:-1])
+                yield from check_price(document, budget, item, earning[named][:-1], "budget")
 
 
 def _check_size(document: LocatedDocument, budget: Path) -> Errors:
@@ -96,9 +96,9 @@ def _check_one_award(document: LocatedDocument, at: Path, budget: Path, rule: Pa
         yield document.error(at, problem, f"write {shown(least, quoted=False)} or more, or at_edge: partial")
 
 
-def _check_price(document: LocatedDocument, budget: Path, item: Path, rule: Path) -> Errors:
-    """Demand that whoever pays for a rule's miles pays in the budget's currency."""
-    named, currency = document.get(*item), document.get(*budget, "currency")
+def check_price(document: LocatedDocument, limit: Path, item: Path, rule: Path, what: str) -> Errors:
+    """Demand that whoever pays for a rule's miles pays in the currency of a limit, which is a cap or a budget."""
+    named, currency = document.get(*item), document.get(*limit, "currency")
     if document.get(*rule, "funder") == "owner":
         problem = f"{shown(named)} gives miles at the owner's cost, which have no price"
         yield document.error(item, problem, "write miles instead of amount and currency")
@@ -106,4 +106,4 @@ def _check_price(document: LocatedDocument, budget: Path, item: Path, rule: Path
         paid_in = document.get(*payer, "currency")
         if paid_in is not None and paid_in != currency:
             problem = f"{document.get(*payer, 'id')!r} pays for the miles of {shown(named)} in {paid_in}"
-            yield document.error(item, problem, f"write a budget in {paid_in}, or miles instead of amount and currency")
+            yield document.error(item, problem, f"write a {what} in {paid_in}, or miles instead of amount and currency")

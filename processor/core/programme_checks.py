@@ -264,7 +264,7 @@ def _products_of(document: LocatedDocument, rule: Path) -> Iterator[Path]:
             yield product
 
 
-def _banks_of(document: LocatedDocument, rule: Path) -> list[Path]:
+def banks_of(document: LocatedDocument, rule: Path) -> list[Path]:
     """Return the banks whose cards a rule covers."""
     wanted = {document.get(*product, "bank") for product in _products_of(document, rule)}
     return [bank for bank in document.entries("banks") if document.get(*bank, "id") in wanted]
@@ -289,7 +289,7 @@ def payers_of(document: LocatedDocument, rule: Path) -> list[Path]:
     """Return the banks or retailers that pay for what a rule gives, none where the owner does."""
     funder = document.get(*rule, "funder")
     if funder == "bank":
-        return _banks_of(document, rule)
+        return banks_of(document, rule)
     chosen = document.get(*rule, "partners")
     if funder != "partner" or not isinstance(chosen, list):
         return []
@@ -306,64 +306,11 @@ def _check_rates(document: LocatedDocument) -> Errors:
         on_billing = measures_billing(document, rule)
         if not isinstance(rated, dict) or not on_billing or any((*at, code) in document.broken for code in rated):
             continue
-        for bank in _banks_of(document, rule):
+        for bank in banks_of(document, rule):
             currency = document.get(*bank, "currency")
             if currency in CURRENCIES and currency not in rated:
                 problem = f"has no rate for {currency}, in which cards of {document.get(*bank, 'id')!r} are billed"
                 yield document.error(at, problem, f"write a rate for {currency}, or take those cards out of products")
-
-
-def _check_caps(document: LocatedDocument) -> Errors:
-    earning, discounts = ids(document, "earning"), ids(document, "discounts")
-    for cap in document.entries("caps"):
-        caps_miles = document.get(*cap, "miles") is not None
-        if document.get(*cap, "per") == "card" and document.get(*cap, "period") == "purchase":
-            yield document.error((*cap, "per"), "means nothing: one purchase is of one card", "remove it")
-        for item in document.entries(*cap, "rules"):
-            named = document.get(*item)
-            if document.get(*cap, "purchases") is not None and len(document.entries(*cap, "rules")) > 1:
-                problem = "shares a cap of purchases, in which one purchase would count once for each rule"
-                yield document.error(item, problem, "write a cap of purchases for each rule")
-            elif caps_miles and named in discounts:
-                expected = "name earning rules, or write amount and currency instead of miles"
-                yield document.error(item, f"{named!r} gives a discount, and the cap counts miles", expected)
-            elif document.get(*cap, "amount") is not None and named in earning:
-                expected = "name discount rules, or write miles instead of amount and currency"
-                yield document.error(item, f"{named!r} gives miles, and the cap counts money", expected)
-            elif caps_miles and named in earning:
-                yield from _check_miles_step(document, cap, earning[named][:-1])
-            elif named in discounts:
-                yield from _check_discount_cap(document, cap, item, discounts[named][:-1])
-
-
-def _check_miles_step(document: LocatedDocument, cap: Path, rule: Path) -> Errors:
-    """Refuse a cap below one step of its rule: it would cut every purchase, which is a slip and no offer."""
-    limit = document.get(*cap, "miles")
-    step = document.get(*rule, "rate", "miles") or document.get(*rule, "bonus", "miles")
-    if step is not None and decimal(limit) < decimal(step):
-        problem = f"{shown(limit)} is less than one step of {document.get(*rule, 'id')!r}, which gives {shown(step)}"
-        yield document.error((*cap, "miles"), problem, f"write {shown(step, quoted=False)} or more")
-
-
-def _check_discount_cap(document: LocatedDocument, cap: Path, item: Path, rule: Path) -> Errors:
-    """Demand a currency the rule can discount in, and room for a fixed discount or that on one major unit."""
-    currency, limit, percent = (
-        document.get(*cap, "currency"),
-        document.get(*cap, "amount"),
-        document.get(*rule, "percent"),
-    )
-    fixed = document.get(*rule, "amounts", currency) if currency is not None else None
-    if limit is not None and fixed is not None and decimal(limit) < decimal(fixed):
-        problem = f"{shown(limit)} is less than what {document.get(*rule, 'id')!r} gives, which is {shown(fixed)}"
-        yield document.error((*cap, "amount"), problem, f"write {shown(fixed, quoted=False)} or more")
-    if limit is not None and percent is not None and decimal(limit) * 100 < decimal(percent):
-        step = decimal(percent) / 100
-        problem = f"{shown(limit)} is less than the discount of {document.get(*rule, 'id')!r} on 1 {currency or 'unit'}"
-        yield document.error((*cap, "amount"), problem, f"write {step.normalize():f} or more")
-    billed = {document.get(*bank, "currency") for bank in _banks_of(document, rule)}
-    if document.get(*rule, "base") == "billing" and billed and currency not in {None, *billed} and None not in billed:
-        problem = f"{document.get(*item)!r} discounts in {' and '.join(sorted(billed))}, and the cap counts {currency}"
-        yield document.error(item, problem, "write a cap in a currency in which its cards are billed")
 
 
 _CHECKS: Final[tuple[Callable[[LocatedDocument], Errors], ...]] = (
@@ -377,7 +324,6 @@ _CHECKS: Final[tuple[Callable[[LocatedDocument], Errors], ...]] = (
     _check_amounts,
     _check_funding,
     _check_rates,
-    _check_caps,
     check_conditions,
     check_person,
     check_rules,

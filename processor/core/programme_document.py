@@ -18,7 +18,6 @@ import orjson
 
 import schemas
 from processor.core.accrual_terms import compile_accruals
-from processor.core.cap import Cap, CapHolder, CapPeriod
 from processor.core.document_schema import schema_errors
 from processor.core.exclusion import excluded_codes
 from processor.core.instalments import AT_ONCE
@@ -41,6 +40,7 @@ from processor.core.programme import (
 )
 from processor.core.programme_base import base_of
 from processor.core.programme_budgets import check_budgets, compile_budget
+from processor.core.programme_caps import check_caps, compile_cap
 from processor.core.programme_checks import check_programme, decimal, ids, instant
 from processor.core.programme_conditions import WEEKDAYS, compile_conditions
 from processor.core.programme_reward import compile_reward, compile_validity
@@ -89,6 +89,7 @@ def parse_programme(
         return located
     document, errors = _checked(located)
     errors.extend(check_programme(document))
+    errors.extend(check_caps(document))
     errors.extend(check_budgets(document))
     errors.extend(check_velocity(document))
     name = document.get("merchants", "file")
@@ -147,7 +148,9 @@ def _programme(value: Mapping[str, Any], listed: MerchantList, revision: int) ->
             *(_fee(entry) for entry in value.get("fees", ())),
         ),
         rewards={entry["id"]: compile_reward(entry) for entry in value.get("entitlements", ())},
-        caps=tuple(_cap(entry, scale, statement_day_of_cap(value, entry["rules"])) for entry in value.get("caps", ())),
+        caps=tuple(
+            compile_cap(entry, scale, statement_day_of_cap(value, entry["rules"])) for entry in value.get("caps", ())
+        ),
         velocity=tuple(compile_velocity(entry, scale) for entry in value.get("velocity", ())),
         budgets=tuple(compile_budget(entry, scale) for entry in value.get("budgets", ())),
         mark_ups={
@@ -288,26 +291,4 @@ def _rule(
         priority=entry.get("priority", 0),
         exclusive=entry.get("exclusive"),
         at_till=entry.get("mode") == "at-the-till",
-    )
-
-
-def _cap(entry: Mapping[str, Any], scale: int, statement_day: int | None) -> Cap:
-    """Return a cap; its limit was checked to be a whole number of the smallest unit."""
-    period = CapPeriod(entry["period"])
-    currency = entry.get("currency")
-    if currency is not None:
-        limit = decimal(entry["amount"]) * 10 ** exponent(currency)
-    else:
-        limit = (
-            decimal(entry["miles"]) * scale if "miles" in entry else Decimal(entry.get("count", entry.get("purchases")))
-        )
-    return Cap(
-        id=entry["id"],
-        rules=frozenset(entry["rules"]),
-        period=period,
-        limit=int(limit),
-        currency=currency,
-        statement_day=statement_day if period is CapPeriod.BILLING_PERIOD else None,
-        purchases="purchases" in entry,
-        per=CapHolder(entry.get("per", CapHolder.ACCOUNT)),
     )

@@ -15,10 +15,11 @@ from sqlalchemy import Engine
 
 from processor.core.accrual import Entitled, by_rule_and_unit, entitle_amounts, has_amounts, is_excluded
 from processor.core.budget import Headroom
-from processor.core.budget_grant import left_by, price_of
+from processor.core.budget_grant import left_by
 from processor.core.cap import CounterKey
 from processor.core.circumstances import Circumstances
 from processor.core.contest import Entitlement, Lost
+from processor.core.draw import draws_of
 from processor.core.grant import Grant, regrant
 from processor.core.outcome import Reason
 from processor.core.person import NOBODY
@@ -145,22 +146,22 @@ def _holds(
 ) -> bool:
     """Tell whether a rule's stored grant follows from its entitlement, what was asked before and its limits."""
     used: dict[CounterKey, int] = {}
-    budgets: Headroom | None = None
-    funder, card = "", detail["inputs"].get("card", "")
+    budgets, card = Headroom(), detail["inputs"].get("card", "")
+    funder = _funder(programme, programme.rule(entry.rule), detail) if entry.rule in programme.drawing else ""
     cap = next((cap for cap in programme.caps_on(entry.rule, entry.unit) if cap.id == entry.cut_by), None)
-    budget = next((known for known in programme.budgets if known.id == entry.cut_by), None)
     if cap is not None:
         headroom = 0 if cap.purchases else entry.granted - max(entry.asked_granted, 0)
         if not 0 <= headroom <= cap.limit:
             return False
         used[cap.counter(day, purchase_id, card)] = cap.limit - headroom
-    elif budget is not None:
-        funder = _funder(programme, programme.rule(entry.rule), detail)
-        price = price_of(programme, budget, programme.rule(entry.rule), funder)
-        wanted = entry.asked_granted + entry.entitled - entry.asked_entitled
-        budgets = left_by(budget, price, day, granted=entry.granted, wanted=wanted)
     elif entry.cut_by is not None:
-        return False
+        draws = draws_of(programme, entry.rule, entry.unit, funder=funder, day=day, purchase_id=purchase_id, card=card)
+        wanted = entry.asked_granted + entry.entitled - entry.asked_entitled
+        left = left_by(draws, entry.cut_by, granted=entry.granted, wanted=wanted)
+        if left is None:
+            return False
+        used |= {draw.key: draw.size - left[draw.key] for draw in draws if draw.is_own and draw.key in left}
+        budgets = Headroom(left=left)
     tally = programme.tallies.get(entry.rule)
     if tally is not None and entry.stood is not None:
         used[tally.counter(entry.rule, day)] = entry.stood

@@ -54,6 +54,7 @@ LIMITED: Final[Mapping[CapPeriod, str]] = {
     CapPeriod.DAY: "in a day",
     CapPeriod.WEEK: "in a week",
     CapPeriod.MONTH: "in a month",
+    CapPeriod.QUARTER: "in a quarter of the year",
     CapPeriod.BILLING_PERIOD: "between two card statements",
     CapPeriod.YEAR: "in a year",
     CapPeriod.LIFETIME: "in all",
@@ -166,6 +167,9 @@ def _reduced(programme: Programme, entry: Considered) -> Iterator[str]:
             holder = " for one card" if cap.per is CapHolder.CARD else ""
             if cap.purchases:
                 yield f"The offer is for {_purchases(cap.limit)} {LIMITED[cap.period]}{holder}, so that {less}."
+                return
+            if cap.currency not in {None, entry.unit}:
+                yield f"The offer has only so much to give {LIMITED[cap.period]}{holder}, so that {less}."
                 return
             yield f"At most {most} can be given {LIMITED[cap.period]}{holder}, so that {less}."
             return

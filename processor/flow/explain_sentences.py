@@ -83,6 +83,7 @@ _PERIODS: Final = {
     CapPeriod.DAY: "a day",
     CapPeriod.WEEK: "a week",
     CapPeriod.MONTH: "a month",
+    CapPeriod.QUARTER: "a quarter",
     CapPeriod.BILLING_PERIOD: "a billing period",
     CapPeriod.YEAR: "a year",
     CapPeriod.LIFETIME: "in all",
@@ -216,7 +217,9 @@ def _weighed(programme: Programme, entry: Considered, recomputed: Recomputed) ->
         before = units(programme, entry.asked_granted, entry.unit)
         yield f"Rule {entry.rule} had granted {before} and gives the purchase nothing now; granted are {granted}."
     if entry.cut_by is not None:
-        limits = [f"Cap {cap.id}, {_limit(programme, cap)}," for cap in programme.caps if cap.id == entry.cut_by]
+        limits = [
+            f"Cap {cap.id}, {_limit(programme, cap, entry.unit)}," for cap in programme.caps if cap.id == entry.cut_by
+        ]
         limits += [_budget(programme, budget) for budget in programme.budgets if budget.id == entry.cut_by]
         wanted = entry.asked_granted + entry.entitled - entry.asked_entitled
         cut = units(programme, wanted - entry.granted, entry.unit)
@@ -378,11 +381,13 @@ def _currencies(folded: Folded, rule: Rule) -> list[str]:
     return [amounts.currency for amounts in folded.amounts(rule.base)]
 
 
-def _limit(programme: Programme, cap: Cap) -> str:
+def _limit(programme: Programme, cap: Cap, unit: str) -> str:
+    """Return a cap's terms for what it cut in one unit."""
     holder = " for each card" if cap.per is CapHolder.CARD else ""
     if cap.purchases:
         return f"{cap.limit} {'purchase' if cap.limit == 1 else 'purchases'} {_PERIODS[cap.period]}{holder}"
-    return f"{units(programme, cap.limit, cap.currency or programme.unit)} {_PERIODS[cap.period]}{holder}"
+    paid = " of the funder's money" if cap.currency not in {None, unit} else ""
+    return f"{units(programme, cap.limit, cap.currency or programme.unit)} {_PERIODS[cap.period]}{holder}{paid}"
 
 
 def _budget(programme: Programme, budget: Budget) -> str:

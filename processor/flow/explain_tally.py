@@ -13,6 +13,7 @@ _TOGETHER: Final = {
     CapPeriod.DAY: "of one day",
     CapPeriod.WEEK: "of one week",
     CapPeriod.MONTH: "of one month",
+    CapPeriod.QUARTER: "of one quarter",
     CapPeriod.YEAR: "of one year",
     CapPeriod.LIFETIME: "of all times",
 }

@@ -460,7 +460,7 @@ def test_a_document_compiles() -> None:
             "rules: [five]",
             "rules: [five, \u00a7base]",
             "caps[1].rules[1]",
-            "'base' gives miles, and the cap counts money",
+            "'yen' pays for the miles of 'base' in JPY",
         ),
         (
             "rules: [base, mart-bonus]",

@@ -1,0 +1,47 @@
+"""Mistakes in caps in money on miles: each is said at its place, with what to write instead."""
+
+import pytest
+
+from processor.core.cap import CapPeriod
+from processor.core.programme import Programme
+from processor.core.programme_document import parse_programme
+from tests.core.test_programme_budgets import DOCUMENT, MERCHANTS
+
+PENS = 'rules: [pens], period: quarter, amount: "15.00", currency: EUR'
+
+
+@pytest.mark.parametrize(
+    ("new", "path", "problem"),
+    [
+        (PENS.replace("[pens]", "[opening]"), "caps[1].rules[0]", "gives miles at the owner's cost"),
+        (PENS.replace("EUR", "USD"), "caps[1].rules[0]", "write a cap in EUR"),
+        (PENS.replace("15.00", "0.07"), "caps[1].amount", "is less than one step of 'pens' costs, which is 0.0750"),
+        (PENS.replace("15.00", "15.001"), "caps[1].amount", "at most 2 decimals"),
+        (PENS.replace("[pens]", "[pens, till]").replace("15.00", "9.00"), "caps[1].amount", "less than what 'till'"),
+    ],
+)
+def test_a_mistake_is_said_at_its_place(new: str, path: str, problem: str) -> None:
+    """One mistake gives one error, which names the value and says what to write."""
+    assert 1 == DOCUMENT.count(PENS)
+    found = parse_programme(DOCUMENT.replace(PENS, new), merchants=MERCHANTS, source="programme.yaml", revision=1)
+
+    assert isinstance(found, tuple)
+    assert [path] == [error.path for error in found]
+    assert problem in f"{found[0].problem} {found[0].expected}"
+
+
+def test_a_cap_in_money_may_share_miles_and_discounts() -> None:
+    """One cap counts what earning and discount rules cost together; it is compiled to minor units."""
+    text = DOCUMENT.replace(PENS, PENS.replace("[pens]", "[pens, till]"))
+    compiled = parse_programme(text, merchants=MERCHANTS, source="programme.yaml", revision=1)
+
+    assert isinstance(compiled, Programme)
+    cap = compiled.caps[1]
+    assert (frozenset({"pens", "till"}), CapPeriod.QUARTER, 1500, "EUR") == (
+        cap.rules,
+        cap.period,
+        cap.limit,
+        cap.currency,
+    )
+    assert {"pens": (cap,), "till": (cap,)} == compiled.kept_caps_of_rule
+    assert ((), ()) == (compiled.caps_on("pens", "TRM"), compiled.caps_on("till", "EUR"))
