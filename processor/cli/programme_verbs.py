@@ -27,9 +27,10 @@ from processor.cli.output import (
     show_text,
 )
 from processor.core.awarding import Award
+from processor.core.converted import Converted
 from processor.core.located_document import DocumentError
 from processor.core.programme import Programme
-from processor.core.programme_document import merchant_files, parse_programme
+from processor.core.programme_document import files_beside, parse_programme
 from processor.core.simulation import ClosingBudget, Simulation, simulate, simulation_as_data
 from processor.v1 import programme_pb2
 from processor.v1.operations_pb2 import GetStatusRequest
@@ -72,7 +73,7 @@ def read_document(file: str) -> tuple[str, dict[str, str]]:
     """Return a document's text and the text of every file beside it that it names and that can be read."""
     text = read_text(file)
     beside = {}
-    for name in merchant_files(text, source=file):
+    for name in files_beside(text, source=file):
         path = Path(file).parent / name
         try:
             beside[name] = path.read_text(encoding="utf-8-sig")
@@ -264,7 +265,7 @@ def _show_simulation(result: Simulation) -> None:
             entry.transaction.account,
             entry.partner,
             f"{entry.reason.name} {entry.excluded_as}".rstrip(),
-            "\n".join(_changes(award) for award in entry.awards),
+            "\n".join([*map(_changes, entry.awards), *map(_conversion, entry.converted)]),
         )
         for entry in result.transactions
     ]
@@ -300,6 +301,14 @@ def _budget(budget: ClosingBudget) -> tuple[object, ...]:
         return budget.budget, budget.period, f"{budget.used} holders", f"{budget.left} holders"
     used, left = (f"{amount_of_unit(units, budget.counts)} {budget.counts}" for units in (budget.used, budget.left))
     return budget.budget, budget.period, used, left
+
+
+def _conversion(entry: Converted) -> str:
+    """Return what a rule converted: ``base: 120.00 USD = 110.75 EUR (ecb: 1 EUR = 1.0835 USD of 2026-11-10)``."""
+    conversion = entry.conversion
+    amount = f"{money(entry.amount_minor, conversion.currency)} {conversion.currency}"
+    worth = f"{money(entry.worth_minor, conversion.to)} {conversion.to}"
+    return f"{entry.rule}: {amount} = {worth} ({conversion.source.id}: {entry.figures()})"
 
 
 def _changes(award: Award) -> str:

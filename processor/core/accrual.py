@@ -208,7 +208,8 @@ def _given_in_several(plan: Plan, folded: Folded) -> tuple[tuple[str, ...], list
     unrated = tuple(
         rule.id
         for rule in plan.rules
-        if rule.rates and not any(rule.rate(entry.currency) for entry in folded.amounts(rule.base))
+        if (rule.rates or rule.convert)
+        and all(plan.lacks_rate(rule, entry.currency) for entry in folded.amounts(rule.base))
     )
     return unrated, sorted(summed.values(), key=attrgetter("rule.order"))
 

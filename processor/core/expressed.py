@@ -39,8 +39,13 @@ def amount_of(folded: Folded, at: Circumstances) -> Amount:
 def _counts(rule: Rule, folded: Folded) -> bool:
     """Tell whether some amount lies in the range that a rule asks for; there is no need to evaluate otherwise."""
     wanted = rule.when.amounts
-    return not wanted or any(
-        entry.currency in wanted and wanted[entry.currency].holds(_whole(entry)) for entry in folded.amounts(rule.base)
+    return (
+        not wanted
+        or rule.convert is not None
+        or any(
+            entry.currency in wanted and wanted[entry.currency].holds(_whole(entry))
+            for entry in folded.amounts(rule.base)
+        )
     )
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
 from processor.core.circumstances import Circumstances
+from processor.core.exchange import Conversion, Exchange
 from processor.core.money import Rounding
 from processor.core.rule import AmountBase, Benefit, Ratio, Rule, Stacking, Stage
 from processor.core.tally import Tally
@@ -70,6 +71,7 @@ class Plan:
     ``expressed`` are rules whose expression is asked of each purchase.
     ``before_mark_up`` is what of an amount that was billed in another currency than it was paid in is left without the
     bank's mark-up; None where it takes none.
+    ``exchange`` are the programme's rate sources on the local date, None where no rule converts amounts.
     ``at_till`` is the plan of the discounts at the till, which ``rules`` leave out; None where there are none.
     """
 
@@ -82,6 +84,7 @@ class Plan:
     personal: tuple[Rule, ...]
     expressed: tuple[Rule, ...]
     before_mark_up: Ratio | None = None
+    exchange: Exchange | None = None
     at_till: "Plan | None" = None
     _narrowed: dict[frozenset[str], "Plan"] = field(default_factory=dict, repr=False, compare=False)
     _steps: dict[tuple[str | None, str | None, bool], Steps] = field(default_factory=dict, repr=False, compare=False)
@@ -107,7 +110,11 @@ class Plan:
             if len(self._narrowed) >= MOST_NARROWED:
                 self._narrowed.clear()
             found = self._narrowed[dropped] = plan_of(
-                left, unit=self.unit, stacking=self.stacking, before_mark_up=self.before_mark_up
+                left,
+                unit=self.unit,
+                stacking=self.stacking,
+                before_mark_up=self.before_mark_up,
+                exchange=self.exchange,
             )
         return found
 
@@ -127,6 +134,16 @@ class Plan:
             )
         return found
 
+    def conversion(self, rule: Rule, currency: str) -> Conversion | None:
+        """Return how a rule converts amounts in a currency; None where it does not, or no rate stands."""
+        return None if self.exchange is None else self.exchange.converted_by(rule, currency)
+
+    def lacks_rate(self, rule: Rule, currency: str) -> bool:
+        """Tell whether a rule cannot measure amounts in a currency: it has no rate for it, nor a way to convert it."""
+        if rule.convert is not None:
+            return not rule.names(currency) and self.conversion(rule, currency) is None
+        return bool(rule.rates) and rule.rate(currency) is None
+
     def _prepared(self, billing: str | None, transaction: str | None, *, domestic: bool) -> Steps:
         steps: list[Step] = []
         unrated: list[str] = []
@@ -134,9 +151,9 @@ class Plan:
             currency = billing if rule.base is AmountBase.BILLING else transaction
             if currency is None or rule.multiplication is not None:
                 continue
-            if rule.rates and rule.rate(currency) is None:
+            if self.lacks_rate(rule, currency):
                 unrated.append(rule.id)
-            elif not rule.when.amounts or currency in rule.when.amounts:
+            elif not rule.when.amounts or rule.convert or currency in rule.when.amounts:
                 marked_up = rule.base is AmountBase.BILLING and not domestic
                 step = self._step(rule, currency, self.before_mark_up if marked_up else None)
                 if step is not None:
@@ -150,6 +167,9 @@ class Plan:
         rate, fixed = rule.rate(currency), rule.fixed.get(unit)
         if rule.tally is not None:
             rate, fixed = _progress(rule.tally, currency)
+        conversion = self.conversion(rule, currency)
+        if conversion is not None:
+            wanted, rate = conversion.range_of(rule, wanted), conversion.rate_of(rule, rate)
         if rate is None and fixed is None:
             return None
         return Step(
@@ -175,25 +195,40 @@ def _progress(tally: Tally, currency: str) -> tuple[Ratio | None, int | None]:
     return (None if scale is None else Ratio(numerator=scale, denominator=1)), None
 
 
-def plan_of(rules: tuple[Rule, ...], *, unit: str, stacking: Stacking, before_mark_up: Ratio | None = None) -> Plan:
+def plan_of(
+    rules: tuple[Rule, ...],
+    *,
+    unit: str,
+    stacking: Stacking,
+    before_mark_up: Ratio | None = None,
+    exchange: Exchange | None = None,
+) -> Plan:
     """Return what has to be done with rules, which are in their order; those at the till have a plan of their own."""
     at_till = tuple([rule for rule in rules if rule.at_till])
+    others = tuple([rule for rule in rules if not rule.at_till]) if at_till else rules
+    plan = _plan(others, unit, stacking, before_mark_up, exchange)
     if not at_till:
-        return _plan(rules, unit, stacking, before_mark_up)
-    others = tuple([rule for rule in rules if not rule.at_till])
-    plan, till = _plan(others, unit, stacking, before_mark_up), _plan(at_till, unit, stacking, before_mark_up)
+        return plan
+    till = _plan(at_till, unit, stacking, before_mark_up, exchange)
     return replace(
         plan, at_till=till, personal=(*plan.personal, *till.personal), expressed=(*plan.expressed, *till.expressed)
     )
 
 
-def _plan(rules: tuple[Rule, ...], unit: str, stacking: Stacking, before_mark_up: Ratio | None) -> Plan:
+def _plan(
+    rules: tuple[Rule, ...],
+    unit: str,
+    stacking: Stacking,
+    before_mark_up: Ratio | None,
+    exchange: Exchange | None,
+) -> Plan:
     multiplying = tuple([rule for rule in rules if rule.stage is Stage.MULTIPLIER])
     return Plan(
         rules=rules,
         unit=unit,
         stacking=stacking,
         before_mark_up=before_mark_up,
+        exchange=exchange,
         personal=tuple([rule for rule in rules if rule.when.person is not None and rule.when.person.is_late]),
         expressed=tuple([rule for rule in rules if rule.when.expression is not None]),
         contested=any(rule.exclusive for rule in rules),

@@ -17,6 +17,7 @@ from processor.core.budget import Budget
 from processor.core.cap import Cap, CapHolder, CapPeriod, Limit, limits_of
 from processor.core.circumstances import Circumstances
 from processor.core.conditions import Kinds
+from processor.core.exchange import Exchange, RateSource
 from processor.core.fee import without_earning
 from processor.core.money import Rounding
 from processor.core.person import LATE, Asked, asked_by
@@ -180,6 +181,7 @@ class Programme:
     ``groups`` says which rule of each exclusive group counts.
     ``tiers`` are those of members, the lowest first; ``segments`` the groups of members that are declared.
     ``asked`` is what rules ask of members, None where they are all for everybody.
+    ``rate_sources`` are those by which rules convert amounts.
     ``accruals`` says how miles reach the owner's ledger, None where the ledger is here.
     """
 
@@ -217,6 +219,7 @@ class Programme:
     rewards: Mapping[str, SoftReward] = field(default_factory=dict)
     accruals: AccrualTerms | None = None
     velocity: tuple[Velocity, ...] = ()
+    rate_sources: Mapping[str, RateSource] = field(default_factory=dict)
     caps_of_rule: Mapping[str, tuple[Cap, ...]] = field(init=False)
     kept_caps_of_rule: Mapping[str, tuple[Cap, ...]] = field(init=False, repr=False, compare=False)
     drawing: frozenset[str] = field(init=False, repr=False, compare=False)
@@ -299,6 +302,7 @@ class Programme:
                 unit=self.unit,
                 stacking=self.stacking,
                 before_mark_up=self.before_mark_up(at.product),
+                exchange=Exchange(self.rate_sources, at.local_date) if self.rate_sources else None,
             )
             if len(self._by_kind) >= MOST_KINDS:
                 self._by_kind.clear()

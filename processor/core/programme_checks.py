@@ -126,6 +126,8 @@ def _check_currencies(document: LocatedDocument) -> Errors:
     limits = (*document.entries("caps"), *document.entries("budgets"))
     stated: list[tuple[Path, bool]] = [((*path, "currency"), False) for path in (*parties, *limits)]
     stated += [((*path, "price", "currency"), False) for path in document.entries("entitlements")]
+    stated += [((*path, "base"), False) for path in document.entries("exchange_rates")]
+    stated += [(at, False) for at in _rules(document, "convert", "to")]
     amounts = (("rate", "per"), ("amounts",), ("every", "amount"), ("when", "amounts"))
     for at in (at for keys in amounts for at in _rules(document, *keys)):
         stated += [((*at, code), True) for code in document.get(*at) or ()]

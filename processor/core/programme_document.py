@@ -1,7 +1,7 @@
 """Reading a programme document: YAML text and its merchant file become one compiled revision, or every error in them.
 
 This is how a programme manager's words enter the system; ``cobrand programme`` and ``apply`` go through here alone.
-It takes texts and returns values: the caller reads the files that :func:`merchant_files` names.
+It takes texts and returns values: the caller reads the files that :func:`files_beside` names.
 It never lets a rate pass through a float, and never compiles a document that has an error.
 """
 
@@ -11,6 +11,7 @@ from datetime import time
 from decimal import Decimal
 from fractions import Fraction
 from functools import cache
+from itertools import chain
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -19,6 +20,7 @@ import orjson
 import schemas
 from processor.core.accrual_terms import compile_accruals
 from processor.core.document_schema import schema_errors
+from processor.core.exchange_file import RateList
 from processor.core.exclusion import excluded_codes
 from processor.core.instalments import AT_ONCE
 from processor.core.located_document import DocumentError, LocatedDocument
@@ -43,6 +45,14 @@ from processor.core.programme_budgets import check_budgets, compile_budget
 from processor.core.programme_caps import check_caps, compile_cap
 from processor.core.programme_checks import check_programme, decimal, ids, instant
 from processor.core.programme_conditions import WEEKDAYS, compile_conditions
+from processor.core.programme_exchange import (
+    check_exchange,
+    check_quoted,
+    compile_convert,
+    compile_source,
+    rate_files,
+    read_rate_files,
+)
 from processor.core.programme_reward import compile_reward, compile_validity
 from processor.core.programme_tallies import compile_tally
 from processor.core.programme_timing import clawback_of, spent_of, statement_day, statement_day_of_cap, timing_of
@@ -63,8 +73,8 @@ def programme_schema() -> Mapping[str, Any]:
     return schema
 
 
-def merchant_files(text: str, *, source: str) -> tuple[str, ...]:
-    """Return the names of the merchant files a document refers to, which stand beside it.
+def files_beside(text: str, *, source: str) -> tuple[str, ...]:
+    """Return the names of the files a document refers to, which stand beside it: of merchants and of exchange rates.
 
     A document that cannot be read, or whose file name is refused, refers to none; :func:`parse_programme` says why.
     """
@@ -73,7 +83,7 @@ def merchant_files(text: str, *, source: str) -> tuple[str, ...]:
         return ()
     document, _ = _checked(located)
     name = document.get("merchants", "file")
-    return () if name is None else (name,)
+    return (*(() if name is None else (name,)), *rate_files(document))
 
 
 def parse_programme(
@@ -81,7 +91,7 @@ def parse_programme(
 ) -> Programme | tuple[DocumentError, ...]:
     """Compile one programme document, or return every error in it and in its merchant file, in reading order.
 
-    ``merchants`` holds the text of each file that :func:`merchant_files` named and the caller could read.
+    ``merchants`` holds the text of each file that :func:`files_beside` named and the caller could read.
     ``source`` is the document's name for errors; ``revision`` is the number the compiled revision carries.
     """
     located = locate_yaml(text, source=source)
@@ -92,16 +102,22 @@ def parse_programme(
     errors.extend(check_caps(document))
     errors.extend(check_budgets(document))
     errors.extend(check_velocity(document))
+    errors.extend(check_exchange(document))
+    rates = read_rate_files(document, merchants)
+    errors.extend(check_quoted(document, rates))
     name = document.get("merchants", "file")
     listed = MerchantList(merchants={}, errors=())
     if name in merchants:
         listed = read_merchants(merchants[name], source=name, partners=ids(document, "partners"))
-    elif name is not None:
-        problem, expected = f"{name!r} cannot be read", f"put a readable {name} beside {source}"
-        errors.append(document.error(("merchants", "file"), problem, expected))
-    if errors or listed.errors:
-        return (*sorted(errors, key=lambda error: (error.line, error.column)), *listed.errors)
-    return _programme(document.value, listed, revision)
+    for at in (("merchants", "file"), *((*path, "file") for path in document.entries("exchange_rates"))):
+        name = document.get(*at)
+        if name is not None and name not in merchants:
+            problem, expected = f"{name!r} cannot be read", f"put a readable {name} beside {source}"
+            errors.append(document.error(at, problem, expected))
+    in_files = [*listed.errors, *chain.from_iterable(found.errors for found in rates.values())]
+    if errors or in_files:
+        return (*sorted(errors, key=lambda error: (error.line, error.column)), *in_files)
+    return _programme(document.value, listed, rates, revision)
 
 
 def _checked(located: LocatedDocument) -> tuple[LocatedDocument, list[DocumentError]]:
@@ -111,7 +127,9 @@ def _checked(located: LocatedDocument) -> tuple[LocatedDocument, list[DocumentEr
     return replace(located, broken=broken), [*located.errors, *(error for _, error in found)]
 
 
-def _programme(value: Mapping[str, Any], listed: MerchantList, revision: int) -> Programme:
+def _programme(
+    value: Mapping[str, Any], listed: MerchantList, rates: Mapping[str, RateList], revision: int
+) -> Programme:
     """Compile a document without errors; from here on nothing is refused."""
     scale: int = 10 ** value["miles"]["decimals"]
     banks, excluded = value["banks"], excluded_codes(value)
@@ -164,6 +182,9 @@ def _programme(value: Mapping[str, Any], listed: MerchantList, revision: int) ->
         tiers={entry["id"]: entry["name"] for entry in value.get("tiers", ())},
         segments={entry["id"]: entry["name"] for entry in value.get("segments", ())},
         accruals=compile_accruals(value["miles"]),
+        rate_sources={
+            entry["id"]: compile_source(entry, rates[entry["id"]]) for entry in value.get("exchange_rates", ())
+        },
         **_purchases(value),
     )
 
@@ -291,4 +312,5 @@ def _rule(
         priority=entry.get("priority", 0),
         exclusive=entry.get("exclusive"),
         at_till=entry.get("mode") == "at-the-till",
+        convert=compile_convert(entry),
     )

@@ -54,6 +54,14 @@ class Ratio:
     denominator: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Convert:
+    """That a rule converts amounts in currencies that it does not name: to which currency, by which rate source."""
+
+    to: str
+    by: str
+
+
 class Best(StrEnum):
     """Which rule of an exclusive group counts: that which gives most, that which costs least, or the first."""
 
@@ -118,6 +126,7 @@ class Rule:
     ``entitlement`` names the soft reward that the rule gives, whose ``validity`` counts from the purchase.
     ``clawback`` says what a refund takes back; a multiplier follows what it multiplies.
     ``spent`` says what is taken of it that is available already.
+    ``convert`` says how amounts count that are in a currency which the rule does not name, None where they do not.
     ``order`` is the rule's place among all: miles first, then by stage, priority and identifier, never by its place in
     the document.
     """
@@ -140,6 +149,7 @@ class Rule:
     validity: Validity = FOR_EVER
     clawback: Clawback = Clawback.EXACT
     spent: Spent = Spent.NEGATIVE
+    convert: Convert | None = None
     stage: Stage = field(init=False, repr=False, compare=False)
     order: tuple[int, Stage, int, str] = field(init=False, repr=False, compare=False)
 
@@ -153,6 +163,11 @@ class Rule:
     def rate(self, currency: str) -> Ratio | None:
         """Return the rule's rate for a currency, or None where the rule does not rate it."""
         return self.rates.get(currency) or self.rates.get("*")
+
+    def names(self, currency: str) -> bool:
+        """Tell whether each of the rule's tables has an entry for a currency, so that nothing has to be converted."""
+        tables = [table for table in (self.rates, self.when.amounts, self.tally and self.tally.scale) if table]
+        return all(currency in table or "*" in table for table in tables)
 
     @property
     def once(self) -> bool:

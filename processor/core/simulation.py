@@ -14,6 +14,7 @@ from processor.core.account_terms import AccountTerms
 from processor.core.awarding import Award
 from processor.core.budget import HOLDERS, Headroom, pools_of
 from processor.core.cap import CounterKey
+from processor.core.converted import Converted, conversions_of
 from processor.core.decision import Decision, decide
 from processor.core.event import event_of
 from processor.core.exclusion import excluding_category
@@ -55,6 +56,7 @@ class SimulatedTransaction:
     ``expected`` is the day on which what a rule has pending is expected, where not all is posted as soon as it clears.
     ``excluded_as`` is the category that is excluded, empty where none is by which it is told.
     ``taken_off`` are parts of its purchase that are not for goods: each with its currency and minor units.
+    ``converted`` are the amounts that rules converted into another currency, and by which rates.
     """
 
     transaction: Transaction
@@ -68,6 +70,7 @@ class SimulatedTransaction:
     kept: tuple[Kept, ...] = ()
     excluded_as: str = ""
     taken_off: tuple[tuple[str, str, int], ...] = ()
+    converted: tuple[Converted, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -235,6 +238,7 @@ def _simulated(
         else {},
         excluded_as=_excluded_as(decision),
         taken_off=decision.folded.taken_off,
+        converted=tuple(_converted(decision)),
     )
 
 
@@ -250,6 +254,14 @@ def _excluded_as(decision: Decision) -> str:
         return ""
     category = excluding_category(decision.programme, mcc=anchor.mcc, processing_code=anchor.processing_code)
     return category or ""
+
+
+def _converted(decision: Decision) -> Iterator[Converted]:
+    """Yield what the rules that were weighed converted."""
+    anchor = decision.folded.anchor
+    if anchor is not None and decision.programme.rate_sources:
+        weighed = dict.fromkeys(award.rule for award in decision.considered)
+        yield from conversions_of(decision.programme, decision.folded, anchor.local_date, weighed)
 
 
 def _in_force(ordered: Sequence[Programme], at: int) -> Programme | None:
@@ -388,6 +400,7 @@ def _transaction_as_data(result: SimulatedTransaction) -> dict[str, Any]:
         "reason": result.reason.name,
         **({"excluded_as": result.excluded_as} if result.excluded_as else {}),
         **({"taken_off": [list(entry) for entry in result.taken_off]} if result.taken_off else {}),
+        **({"converted": [*map(_converted_as_data, result.converted)]} if result.converted else {}),
         "awards": [
             {
                 "rule": award.rule,
@@ -406,4 +419,18 @@ def _transaction_as_data(result: SimulatedTransaction) -> dict[str, Any]:
         ],
         "unrated": list(result.unrated),
         **({"kept": [entry._asdict() for entry in result.kept]} if result.kept else {}),
+    }
+
+
+def _converted_as_data(entry: Converted) -> dict[str, Any]:
+    """Return an amount that a rule converted; its worth is rounded half to even here alone."""
+    conversion = entry.conversion
+    return {
+        "rule": entry.rule,
+        "currency": conversion.currency,
+        "amount_minor": entry.amount_minor,
+        "to": conversion.to,
+        "worth_minor": entry.worth_minor,
+        "source": conversion.source.id,
+        "rates": entry.figures(),
     }

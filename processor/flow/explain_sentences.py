@@ -25,6 +25,7 @@ from processor.core.purchase import Amounts, Folded
 from processor.core.rule import AmountBase, Benefit, Best, Ratio, Rule
 from processor.core.tally import NOTHING, Counted
 from processor.flow.explain_amounts import money, units
+from processor.flow.explain_exchange import exchange_sentences, without_rate
 from processor.flow.explain_person import sentences_on_member, whom
 from processor.flow.explain_tally import tally_sentence
 from processor.flow.explain_timing import timing_sentences
@@ -141,6 +142,8 @@ def sentences_of(
     yield from _bases(recomputed.folded)
     for part, currency, minor in detail["inputs"].get("taken_off", ()):
         yield f"{_PARTS[part]} of {money(minor, currency)} is no purchase of goods and is taken off these amounts."
+    weighed = [entry.rule for entry in recomputed.considered]
+    yield from exchange_sentences(programme, recomputed.folded, recomputed.at, weighed)
     for entry in recomputed.considered:
         yield from _weighed(programme, entry, recomputed)
     yield from _changes(programme, detail)
@@ -153,7 +156,7 @@ def sentences_of(
     yield from review_sentences(programme, detail)
     for rule in recomputed.entitled.unrated:
         currencies = " or ".join(_currencies(recomputed.folded, programme.rule(rule)))
-        yield f"Rule {rule} applies but gives nothing: it has no rate for {currencies}."
+        yield without_rate(programme, programme.rule(rule), recomputed.at, currencies)
     yield from _outdone(programme, recomputed)
     if recomputed.considered or recomputed.entitled.unrated or reason is Reason.NO_RULE:
         yield from _losers(programme, recomputed)
@@ -263,12 +266,22 @@ def _given(programme: Programme, rule: Rule, entry: Considered, recomputed: Reco
     base = "paid"
     if rule.base is AmountBase.BILLING:
         base = f"billed{_mark_up(programme, recomputed)}"
-    rated = [(amounts, rate) for amounts in folded.amounts(rule.base) if (rate := rule.rate(amounts.currency))]
+    rated = [(amounts, rate) for amounts in folded.amounts(rule.base) if (rate := _stated(rule, amounts.currency))]
     if rule.benefit is not Benefit.MILES:
         rated = [(amounts, rate) for amounts, rate in rated if amounts.currency == entry.unit]
-    gives = " and ".join(dict.fromkeys(_rate(programme, rule, amounts.currency, rate) for amounts, rate in rated))
+    stated = {amounts.currency if rule.rate(amounts.currency) else _to(rule): rate for amounts, rate in rated}
+    gives = " and ".join(_rate(programme, rule, currency, rate) for currency, rate in stated.items())
     totals = " and ".join(money(amounts.open_minor + amounts.cleared_minor, amounts.currency) for amounts, _ in rated)
     return f"Rule {rule.id} gives {gives} {base}, rounded {rule.rounding.value}: {totals} entitle to {entitled}"
+
+
+def _to(rule: Rule) -> str:
+    return "" if rule.convert is None else rule.convert.to
+
+
+def _stated(rule: Rule, currency: str) -> Ratio | None:
+    """Return the rate that counts for amounts in a currency: its own, or that of the one they are converted to."""
+    return rule.rate(currency) or rule.rate(_to(rule))
 
 
 def _at_till(rule: Rule, currency: str, folded: Folded) -> str:

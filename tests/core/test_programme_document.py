@@ -31,7 +31,7 @@ from processor.core.programme import (
     PartyRole,
     Programme,
 )
-from processor.core.programme_document import merchant_files, parse_programme, programme_schema
+from processor.core.programme_document import files_beside, parse_programme, programme_schema
 from processor.core.rule import AmountBase, Benefit, Funder, Ratio, Rule
 
 ROOT = Path(__file__).parents[2]
@@ -719,11 +719,11 @@ def test_sections_that_may_be_absent() -> None:
 
 def test_the_document_names_its_merchant_file() -> None:
     """The caller learns which file to read, and never one outside the document's folder."""
-    assert merchant_files(DOCUMENT, source="programme.yaml") == ("merchants.csv",)
-    assert merchant_files(DOCUMENT.replace("programme: demo", "programme: 7"), source="p") == ("merchants.csv",)
+    assert files_beside(DOCUMENT, source="programme.yaml") == ("merchants.csv",)
+    assert files_beside(DOCUMENT.replace("programme: demo", "programme: 7"), source="p") == ("merchants.csv",)
     for wrong in ("../merchants.csv", "/etc/passwd", "a/b.csv", ".hidden", "[a.csv]"):
-        assert merchant_files(DOCUMENT.replace("merchants.csv", wrong), source="p") == ()
-    assert merchant_files("a: [", source="p") == ()
+        assert files_beside(DOCUMENT.replace("merchants.csv", wrong), source="p") == ()
+    assert files_beside("a: [", source="p") == ()
 
 
 fragments = st.sampled_from(
@@ -771,7 +771,7 @@ def test_any_text_gives_a_programme_or_errors(data: st.DataObject) -> None:
 def test_the_example_compiles() -> None:
     """The example programme has two banks, six retailers in at least four sectors and more than twenty merchants."""
     text = (EXAMPLE / "programme.yaml").read_text(encoding="utf-8")
-    (name,) = merchant_files(text, source="programme.yaml")
+    (name,) = files_beside(text, source="programme.yaml")
     merchants = {name: (EXAMPLE / name).read_text(encoding="utf-8")}
     programme = parse_programme(text, merchants=merchants, source="programme.yaml", revision=1)
     assert isinstance(programme, Programme)

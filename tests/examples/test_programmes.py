@@ -27,7 +27,7 @@ def page(name: str) -> tuple[str, Path, str]:
 
 def programme_of(folder: Path) -> Programme:
     """Compile an example's programme."""
-    merchants = {"merchants.csv": (folder / "merchants.csv").read_text(encoding="utf-8")}
+    merchants = {path.name: path.read_text(encoding="utf-8") for path in folder.glob("*.csv")}
     text = (folder / "programme.yaml").read_text(encoding="utf-8")
     compiled = parse_programme(text, merchants=merchants, source="programme.yaml", revision=1)
     assert isinstance(compiled, Programme)

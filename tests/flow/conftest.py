@@ -65,7 +65,7 @@ def apply_skyways(
 ) -> Applied:
     """Apply the example programme or that of another folder, or a changed document beside its merchants."""
     text = document or (folder / "programme.yaml").read_text()
-    files = {"merchants.csv": (folder / "merchants.csv").read_text()}
+    files = {path.name: path.read_text() for path in folder.glob("*.csv")}
     applied = apply_programme(
         database.service, document=text, files=files, source="programme.yaml", actor="test", now=now
     )
