@@ -21,7 +21,8 @@ def exchange_sentences(
         amount = money(entry.amount_minor, entry.conversion.currency)
         worth = money(entry.worth_minor, entry.conversion.to)
         about = "" if entry.is_exact else ", which the rule counts unrounded,"
-        yield f"Rule {entry.rule} converts {amount} to {worth}{about} at {entry.figures()} by {source.name} ({source.id})."
+        by = f"{entry.figures()} by {source.name} ({source.id})"
+        yield f"Rule {entry.rule} converts {amount} to {worth}{about} at {by}."
 
 
 def without_rate(programme: Programme, rule: Rule, at: Circumstances | None, currencies: str) -> str:
