@@ -42,7 +42,7 @@ def test_a_rule_converts_by_its_source() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("by: ecb}", "by: ebc}", "p:49:29 earning[0].convert.by: 'ebc' is no rate source; did you mean 'ecb'? write"),
+        ("by: ecb}", "by: ebc}", "p:49:28 earning[0].convert.by: 'ebc' is no rate source; did you mean 'ecb'? write"),
         ("{to: EUR, by: ecb}", "{to: XXX, by: ecb}", "p:49:19 earning[0].convert.to: 'XXX' is no currency; write"),
         (
             "{to: EUR, by: ecb}",
