@@ -56,7 +56,8 @@ def entitle(programme: Programme, folded: Folded, facts: Sequence[Fact] = ()) ->
         return _nothing(partner, Reason.EXCLUDED, member)
     if not has_amounts(folded):
         return _nothing(partner, _why_nothing(folded, anchor), member)
-    return entitle_amounts(programme, folded, partner=partner, at=circumstances_of(anchor, partner, member))
+    at = circumstances_of(anchor, partner, member, folded.product_codes)
+    return entitle_amounts(programme, folded, partner=partner, at=at)
 
 
 def has_amounts(folded: Folded) -> bool:
@@ -64,8 +65,10 @@ def has_amounts(folded: Folded) -> bool:
     return any(open_minor or cleared_minor for _, open_minor, cleared_minor in folded.transaction)
 
 
-def circumstances_of(anchor: Event, partner: Partner | None, member: Member = NOBODY) -> Circumstances:
-    """Return where, when and how a purchase was made, as its anchor and the brand that it matched say."""
+def circumstances_of(
+    anchor: Event, partner: Partner | None, member: Member = NOBODY, product_codes: tuple[str, ...] = ()
+) -> Circumstances:
+    """Return where, when and how a purchase was made, as its anchor and the brand that it matched say, and of what."""
     return Circumstances(
         partner=partner.id if partner else None,
         sector=partner.sector if partner else "",
@@ -80,6 +83,7 @@ def circumstances_of(anchor: Event, partner: Partner | None, member: Member = NO
         member=member,
         country=anchor.country,
         instant=None if anchor.kind in CLEARING_KINDS else anchor.at,
+        product_codes=product_codes,
     )
 
 

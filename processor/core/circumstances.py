@@ -17,6 +17,7 @@ class Circumstances(NamedTuple):
     ``country`` is the card acceptor's (ISO 3166-1, two letters), empty where the message does not say.
     ``instant`` is when it was sent, in seconds since 1970 UTC; None where only a clearing record tells, whose time is
     local.
+    ``product_codes`` are those of what was bought, where rules ask for them.
     """
 
     partner: str | None
@@ -32,6 +33,7 @@ class Circumstances(NamedTuple):
     member: Member = NOBODY
     country: str = ""
     instant: int | None = None
+    product_codes: tuple[str, ...] = ()
 
     def clock_in(self, zone: ZoneInfo | None) -> tuple[date, str]:
         """Return the date and the time (HHMM) in a zone; the card acceptor's own without one."""

@@ -37,6 +37,7 @@ class Unmet(StrEnum):
     SECTORS = "sectors"
     MERCHANTS = "merchants"
     COUNTRIES = "countries"
+    PRODUCT_CODES = "product_codes"
     CHANNELS = "channels"
     CURRENCIES = "currencies"
     DATES = "dates"
@@ -64,6 +65,7 @@ class Conditions:
     """What must hold for a rule to apply; an empty one demands nothing.
 
     ``partners`` and ``products`` are identifiers, ``mccs`` codes, ``merchants`` pairs of acquirer and card acceptor.
+    ``product_codes`` are those of which one at least must be among what was bought.
     ``dates`` is the first and the last day, ``weekdays`` are ISO numbers (1 is Monday).
     ``hours`` are the first minute (HHMM) and the first one behind; the latter is smaller where midnight lies between.
     ``zone`` is where dates, weekdays and hours are told, None for the card acceptor's own place.
@@ -87,6 +89,7 @@ class Conditions:
     amounts: Mapping[str, AmountRange] = field(default_factory=dict)
     person: Person | None = None
     expression: Expression | None = None
+    product_codes: frozenset[str] = frozenset()
 
     def unmet(self, at: Circumstances) -> Unmet | PersonUnmet | None:
         """Return the first condition that a purchase does not meet, its amount and the expression aside.
@@ -111,6 +114,8 @@ class Conditions:
             return Unmet.MERCHANTS
         if self.countries and at.country not in self.countries:
             return Unmet.COUNTRIES
+        if self.product_codes and self.product_codes.isdisjoint(at.product_codes):
+            return Unmet.PRODUCT_CODES
         return None
 
     def _unmet_by_manner(self, at: Circumstances) -> Unmet | None:
@@ -142,10 +147,11 @@ class Kinds:
     Card acceptors that no condition names are alike, and so are all minutes between two that conditions name.
     Members are alike who have the same tier and segments, where conditions name them; what differs from one to the next
     is no part of a kind.
+    Where conditions name product codes, those that they name of what was bought are part of it.
     Where conditions name countries or zones, the country and what the clocks there say are part of it.
     """
 
-    __slots__ = ("_by_country", "_edges", "_edges_of_zones", "_merchants", "_persons")
+    __slots__ = ("_by_country", "_edges", "_edges_of_zones", "_merchants", "_persons", "_products")
 
     def __init__(self, conditions: Iterable[Conditions]) -> None:
         stated = tuple(conditions)
@@ -155,6 +161,7 @@ class Kinds:
         self._edges_of_zones = [(zone, _edges_in(stated, zone)) for zone in sorted(zones, key=str)]
         self._by_country = any(when.countries for when in stated)
         self._persons = any(when.person is not None for when in stated)
+        self._products = frozenset(code for when in stated for code in when.product_codes)
 
     def of(self, at: Circumstances) -> tuple[object, ...]:
         """Return what tells a purchase's kind from every other."""
@@ -172,6 +179,8 @@ class Kinds:
         )
         if self._by_country or self._edges_of_zones:
             kind = (*kind, at.country, *[_minutes(at, zone, edges) for zone, edges in self._edges_of_zones])
+        if self._products:
+            kind = (*kind, self._products.intersection(at.product_codes))
         return (*kind, member.tier, member.segments) if self._persons else kind
 
 

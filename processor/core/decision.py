@@ -24,6 +24,7 @@ from processor.core.message import MessageKind
 from processor.core.outcome import Reason
 from processor.core.person import NOBODY, Member
 from processor.core.posting import UNITS_POSTED, Posting, charge_postings, charges_due, funder_party
+from processor.core.product_codes import products_of
 from processor.core.programme import Partner, Programme
 from processor.core.purchase import Folded, fold
 from processor.core.review import refused_in
@@ -147,6 +148,8 @@ def _as_read(
         folded = _folded(purchase, read, as_if_approved=as_if_approved)
     if programme.at_till:
         folded = folded._replace(lowered=lowered_of(read, as_if_approved=as_if_approved))
+    if programme.asks_products:
+        folded = folded._replace(product_codes=products_of(read))
     if programme.is_followed:
         folded = folded._replace(course=course_of(read))
     return at_once(read, folded) if programme.instalments_at_once else folded

@@ -46,6 +46,7 @@ class Event(NamedTuple):
     ``local_time`` is HHMM at the card acceptor and ``channel`` how the card was used, empty where the message does not
     say.
     ``taken_off`` holds the parts of the amount that are not for goods, each with its minor units.
+    ``product_codes`` are the codes of what was bought, as far as the message lists them.
     ``card`` is the card's name in the directory, empty where no cap of the programme counts cards.
     """
 
@@ -83,6 +84,7 @@ class Event(NamedTuple):
     rules: tuple[str, ...] = ()
     taken_off: tuple[tuple[str, int], ...] = ()
     card: str = ""
+    product_codes: tuple[str, ...] = ()
 
     @property
     def order(self) -> tuple[int, int, bytes]:
@@ -137,6 +139,7 @@ def event_of(message: CardMessage, link: Link, product: str, surviving: Collecti
         card=card,
         asked=is_asked(message, link),
         taken_off=message.taken_off,
+        product_codes=message.product_codes,
     )
 
 

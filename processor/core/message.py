@@ -81,6 +81,7 @@ class CardMessage:
     ``local_time`` is HHMM at the card acceptor and ``channel`` how the card was used
     (:class:`~processor.core.conditions.Channel`), ``country`` the card acceptor's (ISO 3166-1, two letters); each is
     empty where the message does not say.
+    ``product_codes`` are the codes of what was bought, as far as the message lists them.
     ``taken_off`` holds the parts of the amount that are not for goods (:class:`~processor.core.taken_off.Part`), each
     with its minor units.
     ``oddities`` lists what was odd in fields the decision does not need.
@@ -131,4 +132,5 @@ class CardMessage:
     channel: str = ""
     country: str = ""
     taken_off: tuple[tuple[str, int], ...] = ()
+    product_codes: tuple[str, ...] = ()
     oddities: tuple[str, ...] = ()

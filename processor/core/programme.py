@@ -173,6 +173,7 @@ class Programme:
     what they took of a limit.
     ``periods`` are the kinds of periods that an account's counters count in, each with its statement day.
     ``rewards`` are the soft rewards that a holder can have.
+    ``asks_products`` says that some rule asks for product codes.
     ``zoned`` says that some rule tells the time in a zone of its own.
     ``at_till`` names the rules whose discount the retailer's terminal takes off.
     ``mark_ups`` is by bank what of a foreign amount that it bills is left without its mark-up.
@@ -228,6 +229,7 @@ class Programme:
     counts_cards: bool = field(init=False)
     at_till: frozenset[str] = field(init=False, repr=False, compare=False)
     zoned: bool = field(init=False, repr=False, compare=False)
+    asks_products: bool = field(init=False, repr=False, compare=False)
     timings: frozenset[Timing] = field(init=False)
     budgets_of_rule: Mapping[str, tuple[Budget, ...]] = field(init=False)
     in_proportion: bool = field(init=False)
@@ -253,6 +255,7 @@ class Programme:
         object.__setattr__(self, "drawing", frozenset().union(budgets, kept))
         object.__setattr__(self, "counts_cards", any(cap.per is CapHolder.CARD for cap in self.caps))
         object.__setattr__(self, "zoned", any(rule.when.zone is not None for rule in rules))
+        object.__setattr__(self, "asks_products", any(rule.when.product_codes for rule in rules))
         object.__setattr__(self, "at_till", frozenset(rule.id for rule in rules if rule.at_till))
         object.__setattr__(self, "timings", frozenset(rule.timing for rule in rules if rule.timing is not None))
         object.__setattr__(self, "budgets_of_rule", budgets)

@@ -33,6 +33,7 @@ def compile_conditions(rule: Mapping[str, Any]) -> Conditions:
         countries=frozenset(when.get("countries", ())),
         channels=frozenset(when.get("channels", ())),
         currencies=frozenset(when.get("currencies", ())),
+        product_codes=frozenset(code for written in when.get("product_codes", ()) for code in products_in(written)),
         dates=(_day(days.get("from")) or date.min, _day(days.get("to")) or date.max) if days else None,
         weekdays=frozenset(WEEKDAYS.index(day) + 1 for day in when.get("weekdays", ())),
         hours=(_clock(hours["from"]), _clock(hours["to"])) if hours else None,
@@ -53,6 +54,16 @@ def codes_of(written: str) -> Iterator[str]:
     first, _, last = written.partition("-")
     for code in range(int(first), int(last or first) + 1):
         yield f"{code:04d}"
+
+
+def products_in(written: str) -> Iterator[str]:
+    """Yield the product codes that a code or a range of them stands for, each of as many digits as are written."""
+    first, _, last = written.partition("-")
+    if not last:
+        yield first
+        return
+    for code in range(int(first), int(last) + 1):
+        yield f"{code:0{len(first)}d}"
 
 
 def _chosen(choice: str | list[str]) -> frozenset[str]:
@@ -91,6 +102,12 @@ def check_conditions(document: LocatedDocument) -> Iterator[DocumentError]:
             written = document.get(*item)
             if written is not None and not any(codes_of(written)):
                 yield document.error(item, f"{shown(written)} holds no code", "write the lower code first")
+        for item in document.entries(*when, "product_codes"):
+            written = document.get(*item)
+            first, _, last = (written or "").partition("-")
+            if last and (len(first) != len(last) or first > last):
+                expected = "write the lower code first, with as many digits as the other"
+                yield document.error(item, f"{shown(written)} holds no code", expected)
         yield from _check_days(document, (*when, "dates"))
         yield from _check_hours(document, (*when, "hours"))
         for code in document.get(*when, "amounts") or ():

@@ -62,6 +62,7 @@ class Folded(NamedTuple):
     that refer to an absent original have arrived.
     ``lowered`` is filled in for programmes with discounts at the till.
     ``course`` is how it has come along since it cleared, None where the programme's rules do not ask for it.
+    ``product_codes`` are those of what was bought, where the programme's rules ask for them.
     ``taken_off`` are parts that are not for goods and that no amount counts: each with its currency and minor units.
     """
 
@@ -72,6 +73,7 @@ class Folded(NamedTuple):
     lowered: tuple[Lowered, ...] = ()
     course: Course | None = None
     taken_off: tuple[tuple[str, str, int], ...] = ()
+    product_codes: tuple[str, ...] = ()
 
     def amounts(self, base: AmountBase) -> tuple[Amounts, ...]:
         """Return the amounts a rule with this base measures."""

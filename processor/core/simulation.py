@@ -306,6 +306,7 @@ def message_of(transaction: Transaction, link: Link) -> CardMessage:
         channel=transaction.channel,
         country=transaction.country,
         taken_off=transaction.taken_off,
+        product_codes=transaction.product_codes,
     )
 
 

@@ -77,6 +77,7 @@ class Transaction:
     ``amount`` and ``billing`` of a reversal are those of its original; what says something of a purchase has none.
     ``rules`` are those that a release is about, empty for all; ``card`` names the card, empty for the account's only
     one.
+    ``product_codes`` are those of what was bought.
     ``taken_off`` are the parts of the amount that are not for goods, each with its minor units.
     """
 
@@ -108,6 +109,7 @@ class Transaction:
     rules: tuple[str, ...]
     taken_off: tuple[tuple[str, int], ...]
     card: str
+    product_codes: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -355,6 +357,7 @@ def _transaction(line: LocatedDocument, by_id: Mapping[str, LocatedDocument], pr
             (part, _money(paid[key], paid["currency"]).amount_minor) for key, part in _PARTS.items() if key in paid
         ),
         card=value.get("card", ""),
+        product_codes=tuple(sorted(value.get("product_codes", ()))),
     )
 
 

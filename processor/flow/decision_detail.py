@@ -29,6 +29,7 @@ def decision_detail(decision: Decision) -> dict[str, Any]:
             "billing": _amounts_to_lists(decision.folded.billing),
             **_lowered(decision),
             **_taken_off(decision),
+            **_product_codes(decision),
         },
     }
     _add_course(detail, decision)
@@ -72,6 +73,12 @@ def _taken_off(decision: Decision) -> dict[str, Any]:
     """Return what of the amounts is not for goods, of which nearly all have nothing."""
     taken_off = decision.folded.taken_off
     return {"taken_off": [list(entry) for entry in taken_off]} if taken_off else {}
+
+
+def _product_codes(decision: Decision) -> dict[str, Any]:
+    """Return the codes of what was bought, where a rule asks for them."""
+    codes = decision.folded.product_codes
+    return {"product_codes": list(codes)} if codes else {}
 
 
 def _till_offer(decision: Decision) -> dict[str, Any]:

@@ -219,6 +219,7 @@ def _circumstances(programme: Programme, detail: Mapping[str, Any]) -> Circumsta
         local_time=inputs.get("local_time", ""),
         country=inputs.get("country", ""),
         instant=inputs.get("at"),
+        product_codes=tuple(inputs.get("product_codes", ())),
         member=NOBODY if programme.asked is None else member_from_values(programme.asked, inputs["member"]),
     )
 

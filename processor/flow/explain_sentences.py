@@ -74,6 +74,7 @@ _NAMED: Final = {
     Unmet.MCCS: "merchant category codes",
     Unmet.SECTORS: "sectors",
     Unmet.COUNTRIES: "countries",
+    Unmet.PRODUCT_CODES: "product codes",
     Unmet.CHANNELS: "channels",
     Unmet.CURRENCIES: "currencies",
 }
@@ -144,6 +145,8 @@ def sentences_of(
         yield f"{_PARTS[part]} of {money(minor, currency)} is no purchase of goods and is taken off these amounts."
     weighed = [entry.rule for entry in recomputed.considered]
     yield from exchange_sentences(programme, recomputed.folded, recomputed.at, weighed)
+    if detail["inputs"].get("product_codes"):
+        yield f"It is of products {', '.join(detail['inputs']['product_codes'])}."
     for entry in recomputed.considered:
         yield from _weighed(programme, entry, recomputed)
     yield from _changes(programme, detail)
@@ -373,6 +376,8 @@ def _wanted(programme: Programme, when: Conditions, unmet: Unmet | PersonUnmet) 
         return "certain card acceptors"
     if unmet is Unmet.MCCS and len(when.mccs) > MOST_NAMED:
         return f"{len(when.mccs)} merchant category codes"
+    if unmet is Unmet.PRODUCT_CODES and len(when.product_codes) > MOST_NAMED:
+        return f"{len(when.product_codes)} product codes"
     if unmet is Unmet.AMOUNT:
         return "other amounts than this purchase's: " + ", ".join(
             _range(currency, wanted) for currency, wanted in sorted(when.amounts.items())

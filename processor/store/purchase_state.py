@@ -24,7 +24,7 @@ _ALWAYS: Final = 19
 """How many values of an event are always written."""
 _PLAIN_GRANT: Final = 5
 """How many values a grant has that counts in no tally and holds nothing of a budget."""
-_NOTHING: Final[list[Any]] = ["", "", "", "", "", 0, [], "", "", [], "", [], ""]
+_NOTHING: Final[list[Any]] = ["", "", "", "", "", 0, [], "", "", [], "", [], "", []]
 """What the values behind them are where they are left out."""
 
 
@@ -146,6 +146,7 @@ def _event_to_list(event: Event) -> list[Any]:
         event.country,
         event.taken_off,
         event.card,
+        event.product_codes,
     ]
     while not values[-1]:
         values.pop()
@@ -190,6 +191,7 @@ def _event_from_list(values: list[Any]) -> Event:
         country=values[29],
         taken_off=tuple((part, minor) for part, minor in values[30]),
         card=values[31],
+        product_codes=tuple(values[32]),
     )
 
 

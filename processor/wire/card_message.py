@@ -22,6 +22,7 @@ from processor.wire.dialect import Dialect
 from processor.wire.dialect_meaning import holds
 from processor.wire.message_dates import is_dated, local_date_of, local_time_of, recorded_at, sent_at
 from processor.wire.message_kind import WITHOUT_MONEY, kind_of
+from processor.wire.product_codes import product_codes
 from processor.wire.references import INSTITUTIONS, original_trace_of, reference, replacement_of, trace_of
 from processor.wire.taken_off import taken_off
 from processor.wire.tokenise import Tokeniser
@@ -123,6 +124,7 @@ def to_card_message(
         or "",
         country=acceptor_country(fields),
         taken_off=not_goods,
+        product_codes=product_codes(fields, dialect.product_places, decoded.pan, oddities),
         oddities=tuple(oddities),
     )
 

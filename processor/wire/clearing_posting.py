@@ -25,6 +25,7 @@ _TEXTS: Final = (
     "approval_code",
     "retrieval_reference",
     "lifecycle_id",
+    "product_codes",
 )
 _PRESENTMENTS: Final = frozenset({MessageKind.PRESENTMENT, MessageKind.PRESENTMENT_REVERSAL})
 _FIRST: Final = frozenset(POSTING_TYPES[name] for name in ("purchase", "cash", "fee"))

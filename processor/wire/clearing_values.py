@@ -33,6 +33,10 @@ _FORMS: Final[Mapping[str, tuple[re.Pattern[str], str]]] = {
     "approval_code": (re.compile(rf"{_TEXT}{{1,6}}"), "write the approval code (DE38): 6 characters at most"),
     "retrieval_reference": (re.compile(r"[0-9A-Za-z ]{1,12}"), "write the reference (DE37): 12 characters at most"),
     "lifecycle_id": (re.compile(rf"{_TEXT}{{1,16}}"), "write the network's own id: 16 characters at most"),
+    "product_codes": (
+        re.compile(r"[0-9A-Za-z]{1,8}(?:[ ,;/|][0-9A-Za-z]{1,8}){0,15}"),
+        "write at most 16 codes of 8 letters and digits, with a space between them",
+    ),
     "processing_code": (re.compile(r"[0-9]{6}"), "write the processing code (DE3): 6 digits"),
     "function_code": (re.compile(r"[0-9]{3}"), "write the function code (DE24): 3 digits"),
     "file_id": (re.compile(r"[ -~]{1,64}"), "write the file's own id: 64 characters at most"),

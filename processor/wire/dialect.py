@@ -32,6 +32,7 @@ from processor.wire.element import (
 from processor.wire.layout import Layout, Subfield
 from processor.wire.layout_text import read_layouts
 from processor.wire.message_header import MessageHeader, read_header
+from processor.wire.product_codes import PLACES
 
 __all__ = ["Dialect", "DialectError", "Element", "Rule", "SubfieldRule", "parse_dialect"]
 
@@ -136,6 +137,7 @@ class Dialect:
     ``trace`` and ``original_trace`` are fields, in pairs, of a message and of one that refers to it.
     ``dated_by`` are the fields that, joined, date an online message.
     ``accepted`` is the response code of an answer where none came, by the class of the message type.
+    ``product_places`` are the kept fields that hold one product code each.
     """
 
     name: str
@@ -161,6 +163,7 @@ class Dialect:
     partial_reversal: PartialReversal | None
     accepted: Mapping[str, str]
     award_field: int | None
+    product_places: tuple[str, ...]
     spec: Mapping[str, Mapping[str, Any]]
     encoding_spec: Mapping[str, Mapping[str, Any]]
     rules: Mapping[str, Rule]
@@ -244,6 +247,7 @@ def _dialect(
         partial_reversal=meaning.partial_reversal,
         accepted=meaning.accepted,
         award_field=award_field,
+        product_places=tuple(name for name in PLACES if name in listed["kept"]),
         spec=spec,
         encoding_spec={**spec, "h": {**spec["h"], "max_len": 0}},
         rules=_rules(elements, layouts, listed),

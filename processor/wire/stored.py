@@ -39,7 +39,7 @@ _TEXTS: Final = (
     "country",
 )
 _FLAGS: Final = ("credit", "estimated", "supersedes")
-_OMITTED_WHEN_FALSE: Final = (*_TEXTS, *_FLAGS, "rules", "oddities", "taken_off")
+_OMITTED_WHEN_FALSE: Final = (*_TEXTS, *_FLAGS, "rules", "oddities", "taken_off", "product_codes")
 _OMITTED_WHEN_NONE: Final = ("local_date", "original_trace", "record_number", "clearing_part")
 _AMOUNTS: Final = ("amount", "billing", "replacement", "replacement_billing")
 
@@ -107,6 +107,7 @@ def message_from_json(data: bytes | str) -> CardMessage:
         original_trace=stored.get("original_trace"),
         record_number=stored.get("record_number"),
         taken_off=tuple((part, minor) for part, minor in stored.get("taken_off", ())),
+        product_codes=tuple(stored.get("product_codes", ())),
         oddities=tuple(stored.get("oddities", ())),
         **values,
     )

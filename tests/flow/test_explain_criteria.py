@@ -51,6 +51,7 @@ def bought(pipeline: Pipeline, **fields: str) -> Answer:
             {"processing_code": "090000", "additional_amounts": "0040978D000000002500", "mcc": "5411"},
             "Cash handed out with the goods of 25.00 EUR is no purchase of goods and is taken off these amounts.",
         ),
+        ({"mcc": "5541"}, "Rule motor-fuel does not apply: it is for 99 product codes."),
         ({"transaction_fee": "D00000250", "mcc": "5411"}, "97.50 EUR entitle to 97 CNT"),
         ({"local_time": "203000", "mcc": "5411"}, "Rule long-lunch does not apply: it is for merchant category codes"),
     ],

@@ -65,6 +65,7 @@ def events(draw: st.DrawFn) -> Event:
         local_time=draw(st.sampled_from(["", "0000", "2359"])),
         channel=draw(st.sampled_from(["", "e-commerce"])),
         refers_to=draw(st.lists(IDS, max_size=2).map(tuple)),
+        product_codes=draw(st.sampled_from([(), ("019",), ("019", "400")])),
         taken_off=draw(st.sampled_from([(), (("cashback", 5000),), (("cashback", 5000), ("surcharges", 150))])),
     )
 

@@ -128,11 +128,12 @@ def test_the_page_lists_the_message_types(types: str) -> None:
 
 def test_the_example_dialects_compile() -> None:
     """The dialects shown as examples are ones."""
-    clearing, host = [
+    clearing, fuel, host = [
         parse_dialect("example-host", example.split("```")[0], TEXTS) for example in PAGE.split("```yaml\n")[1:]
     ]
 
     assert "lifecycle_id" in clearing.subfields
+    assert "product_codes" in fuel.kept
     assert "ans..99" == host.elements[43].format
     assert "latin-1" == host.spec["63"]["data_enc"]
     assert 124 == host.award_field
