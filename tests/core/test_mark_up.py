@@ -1,6 +1,7 @@
 """A bank's mark-up: taken off foreign amounts alone, exactly, in one currency or several, and refused where odd."""
 
 from fractions import Fraction
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +22,7 @@ MERCHANTS: Final = {"merchants.csv": (FOLDER / "merchants.csv").read_text(encodi
 ABROAD: Final[Circumstances] = AT._replace(partner=None, sector="", product="plain", mcc="5942", local_time="")
 
 
+@cache
 def programme() -> Programme:
     """Compile the example."""
     compiled = parse_programme(DOCUMENT, merchants=MERCHANTS, source="p", revision=1)
