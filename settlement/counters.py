@@ -31,13 +31,15 @@ def decided_purchases(purchases: Iterable[Purchase], programme: str, revision_of
 
 
 def counters_of(decided: Iterable[Decided]) -> dict[CounterKey, int]:
-    """Return what purchases have used of caps and of pools of holders, and counted in tallies."""
+    """Return what purchases have used of caps and of pools of holders, and counted in tallies and towards tiers."""
     used: dict[CounterKey, int] = {}
 
     def add(key: CounterKey, units: int) -> None:
         used[key] = used.get(key, 0) + units
 
     for purchase, programme, day in decided:
+        for entry in purchase.qualifying:
+            add((entry.counter, entry.period), entry.progress)
         for grant in purchase.grants:
             for pool, period, units in grant.budgets:
                 if pool.endswith((HOLDERS, OWN, VELOCITY)):

@@ -8,6 +8,7 @@ Memory is bounded by one account's rows and by the differences kept for each che
 import heapq
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from itertools import groupby
 from typing import Any, Final
 
@@ -17,6 +18,7 @@ from processor.core.cap import CounterKey
 from processor.core.event import Event
 from processor.core.kept_purchase import Purchase
 from processor.core.links import purchases_in
+from processor.core.person import Fact, FactKind
 from processor.core.posting import REVERSE_OF, UNITS_POSTED, ChargeKey, Template, party_of
 from processor.store import accrual as accrual_store
 from processor.store import settlement as settlement_store
@@ -31,6 +33,7 @@ from settlement.cycle import LONGEST_COMMIT, Cycle, load_cycle
 from settlement.files import differences, headers_of, render_files, stream_postings
 from settlement.layout import load_layout
 from settlement.render import FileHeader
+from settlement.tiers import tiers_of
 
 DIFFERENCES_KEPT: Final = 20
 _PROMISES: Final = frozenset({Template.MILES_PROMISED, Template.REWARD_PROMISED})
@@ -117,9 +120,14 @@ class _Account:
     ``awards`` and ``posted`` map a purchase, rule and unit to (pending, available); ``charged`` a purchase and charge
     to minor units, ``kept`` a purchase, rule, unit and funder to miles; ``used`` a counter to units; ``decided`` a
     message to the purchase that its decision names.
+    ``reached`` are the facts about computed tiers, ``last`` is when a decision last changed a purchase.
     """
 
     programme: str = ""
+    bank: str = ""
+    joined: bool = False
+    last: datetime | None = None
+    reached: list[Fact] = field(default_factory=list)
     purchases: list[Purchase] = field(default_factory=list)
     awards: dict[tuple[bytes, str, str], tuple[int, int]] = field(default_factory=dict)
     posted_in_units: set[tuple[bytes, str, str]] = field(default_factory=set)
@@ -130,9 +138,10 @@ class _Account:
     decided: dict[bytes, bytes] = field(default_factory=dict)
 
     def add_account(self, row: Row[Any]) -> None:
-        self.programme = row.programme or ""
+        self.programme, self.bank, self.joined = row.programme or "", row.bank, row.joined
 
     def add_purchase(self, row: Row[Any]) -> None:
+        self.last = row.updated_at if self.last is None else max(self.last, row.updated_at)
         self.purchases.append(decode_purchase(bytes(row.id), row.state))
 
     def add_award(self, row: Row[Any]) -> None:
@@ -163,6 +172,10 @@ class _Account:
     def add_counter(self, row: Row[Any]) -> None:
         self.used[row.cap, row.period] = row.used
 
+    def add_reached(self, row: Row[Any]) -> None:
+        since = int(row.valid_from.timestamp())
+        self.reached.append(Fact(row.number, FactKind.REACHED, row.value, since, None, row.holds))
+
     def add_decision(self, row: Row[Any]) -> None:
         self.decided[bytes(row.message_id)] = bytes(row.purchase_id)
 
@@ -174,6 +187,7 @@ _STREAMS: Final = (
     (store.STREAM_POSTINGS, _Account.add_posting),
     (store.STREAM_COUNTERS, _Account.add_counter),
     (store.STREAM_DECISIONS, _Account.add_decision),
+    (store.STREAM_REACHED, _Account.add_reached),
 )
 
 
@@ -200,6 +214,7 @@ def _verify_accounts(connection: Connection, revision_of: RevisionOf, limit: int
     kept = _Finding(check="purchase-kept", limit=limit)
     counters = _Finding(check="limit-counters", limit=limit)
     tallies = _Finding(check="tallies", limit=limit)
+    tiers = _Finding(check="tiers", limit=limit)
     links = _Finding(check="purchase-links", limit=limit)
     messages = _Finding(check="message-purchase", limit=limit)
     for account_id, account in _accounts(connection):
@@ -229,9 +244,26 @@ def _verify_accounts(connection: Connection, revision_of: RevisionOf, limit: int
         counters.compare_all(of_account, calculated, 0, ", ".join)
         earned, worth = ({(account_id, rule): units for rule, units in side.items()} for side in tallies_of(decided))
         tallies.compare_all(earned, worth, 0, ", ".join)
+        _verify_tiers(account_id, account, revision_of, tiers)
         _verify_links(account, links, messages)
-    for finding in (grants, miles, charges, kept, counters, tallies, links, messages):
+    for finding in (grants, miles, charges, kept, counters, tallies, tiers, links, messages):
         yield finding.checked()
+
+
+def _verify_tiers(account_id: str, account: _Account, revision_of: RevisionOf, tiers: _Finding) -> None:
+    """Compare the computed tiers that were recorded with what the counters give; a joined account has none."""
+    if account.joined:
+        return
+    sides = tiers_of(
+        account.reached,
+        account.used,
+        programme=account.programme,
+        bank=account.bank,
+        last=account.last,
+        revision_of=revision_of,
+    )
+    recorded, given = ({(account_id, tier): state for tier, state in side.items()} for side in sides)
+    tiers.compare_all(recorded, given, "nothing", ", ".join)
 
 
 def _verify_links(account: _Account, links: _Finding, messages: _Finding) -> None:

@@ -17,13 +17,18 @@ from processor.cli.ledger_verbs import AccountArgument
 from processor.cli.member_file import KINDS, MemberFileError, MemberRequest, fact_of, is_time, read_facts, requests_of
 from processor.cli.options import BankOption, JsonOption, LimitOption, read_text
 from processor.cli.output import document_of, instant, more_exist, progress_bar, say, show_json, show_table
-from processor.v1.member_pb2 import ListMemberFactsRequest, MemberFact, RecordMemberFactsRequest
+from processor.v1.member_pb2 import (
+    MEMBER_FACT_KIND_REACHED_TIER,
+    ListMemberFactsRequest,
+    MemberFact,
+    RecordMemberFactsRequest,
+)
 from processor.v1.member_pb2_grpc import MemberServiceStub
 
 _NAMED_ERRORS: Final = 20
 _PLACE: Final = re.compile(r"facts\[([0-9]+)\]\.(\w+)")
 _COLUMN_OF: Final = {"start_time": "from", "end_time": "until", "value": "value", "kind": "kind"}
-_KIND_OF: Final = {number: name for name, number in KINDS.items()}
+_KIND_OF: Final = {number: name for name, number in KINDS.items()} | {MEMBER_FACT_KIND_REACHED_TIER: "reached-tier"}
 
 
 def add_to(app: typer.Typer) -> None:

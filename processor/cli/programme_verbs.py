@@ -6,6 +6,7 @@
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -32,6 +33,7 @@ from processor.core.located_document import DocumentError
 from processor.core.programme import Programme
 from processor.core.programme_document import files_beside, parse_programme
 from processor.core.simulation import ClosingBudget, Simulation, simulate, simulation_as_data
+from processor.core.tier_change import TierChange
 from processor.v1 import programme_pb2
 from processor.v1.operations_pb2 import GetStatusRequest
 from processor.v1.operations_pb2_grpc import OperationsServiceStub
@@ -265,7 +267,7 @@ def _show_simulation(result: Simulation) -> None:
             entry.transaction.account,
             entry.partner,
             f"{entry.reason.name} {entry.excluded_as}".rstrip(),
-            "\n".join([*map(_changes, entry.awards), *map(_conversion, entry.converted)]),
+            "\n".join([*map(_changes, entry.awards), *map(_conversion, entry.converted), *map(_tier, entry.tiers)]),
         )
         for entry in result.transactions
     ]
@@ -309,6 +311,12 @@ def _conversion(entry: Converted) -> str:
     amount = f"{money(entry.amount_minor, conversion.currency)} {conversion.currency}"
     worth = f"{money(entry.worth_minor, conversion.to)} {conversion.to}"
     return f"{entry.rule}: {amount} = {worth} ({conversion.source.id}: {entry.figures()})"
+
+
+def _tier(change: TierChange) -> str:
+    """Return what became of a tier: ``tier silver reached until 2026-12-31 23:00:00Z``."""
+    until = "" if change.until is None else f" until {datetime.fromtimestamp(change.until, UTC):%Y-%m-%d %H:%M:%S}Z"
+    return f"tier {change.reached.tier} {'reached' if change.holds else 'given back'}{until}"
 
 
 def _changes(award: Award) -> str:

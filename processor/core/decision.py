@@ -27,10 +27,12 @@ from processor.core.posting import UNITS_POSTED, Posting, charge_postings, charg
 from processor.core.product_codes import products_of
 from processor.core.programme import Partner, Programme
 from processor.core.purchase import Folded, fold
+from processor.core.qualifying import Counts, Moved, counts_of, recount
 from processor.core.review import refused_in
 from processor.core.rule import Benefit, Rule
 from processor.core.spent import Change, Kept, kept_postings, settle
 from processor.core.taken_off import counting
+from processor.core.tier_change import TierChange
 from processor.core.till import is_decided, lowered_of
 
 
@@ -45,6 +47,7 @@ class Decision:
     ``elsewhere`` are awards of other purchases that the message changed: one that merged into this, or that a refund
     counts against.
     ``member`` is what the rules knew of who made the purchase.
+    ``qualifying`` is what it moved of the counters of tiers, ``tiers`` what the message changed of the member's tier.
     """
 
     reason: Reason
@@ -61,6 +64,8 @@ class Decision:
     member: Member = NOBODY
     holds: Mapping[PoolKey, int] = field(default_factory=dict)
     refused: tuple[str, ...] = ()
+    qualifying: tuple[Moved, ...] = ()
+    tiers: tuple[TierChange, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +130,11 @@ def with_elsewhere(decision: Decision, awards: Sequence[Award]) -> Decision:
     return replace(decision, reason=reason, elsewhere=tuple(awards))
 
 
+def with_tiers(decision: Decision, changes: Sequence[TierChange]) -> Decision:
+    """Return a decision that also says what its message changed of the member's tier."""
+    return replace(decision, tiers=tuple(changes)) if changes else decision
+
+
 def _gained_or_lost(awards: Sequence[Award]) -> Reason:
     gained = any(award.pending_change + award.available_change >= 0 for award in awards)
     return Reason.EARNED if gained else Reason.TAKEN_BACK
@@ -167,6 +177,7 @@ def withdraw(purchase: Purchase, survivor: bytes, terms: AccountTerms) -> Withdr
     earned = release(
         programme, purchase.grants, purchase.occurred_on, purchase.id, terms.used, terms.budgets, purchase.card
     )
+    recount(purchase.qualifying, (), terms.used)
     awards: list[Award] = []
     postings: list[Posting] = []
     for grant in purchase.grants:
@@ -236,6 +247,10 @@ def _book(
     )
     postings.extend(charge_postings(purchase.charges, charges))
     awards = tuple(award for award in considered if award.pending_change or award.available_change)
+    qualifying, counted = purchase.qualifying, tuple[Moved, ...]()
+    if programme.measures or qualifying:
+        qualifying = _counts(programme, entitled, folded, considered)
+        counted = recount(purchase.qualifying, qualifying, terms.used)
     return Decision(
         reason=_reason(event, entitled, considered, awards),
         programme=programme,
@@ -250,6 +265,7 @@ def _book(
             grants=tuple(award.grant for award in considered if _is_something(award.grant)),
             charges={key: amount for key, amount in charges.items() if amount},
             kept=kept,
+            qualifying=qualifying,
         ),
         folded=folded,
         awards=awards,
@@ -258,7 +274,24 @@ def _book(
         postings=tuple(postings),
         reserve={},
         member=entitled.member,
+        qualifying=counted,
         refused=refused_in(programme.velocity_of_rule, events) if programme.velocity else (),
+    )
+
+
+def _counts(
+    programme: Programme, entitled: Entitled, folded: Folded, considered: Sequence[Award]
+) -> tuple[Counts, ...]:
+    """Return what a purchase counts towards tiers; one of a kind that earns nothing counts nothing."""
+    if folded.anchor is None or entitled.reason is Reason.EXCLUDED:
+        return ()
+    return counts_of(
+        programme,
+        folded,
+        product=folded.anchor.product,
+        day=folded.anchor.local_date,
+        applying={entry.rule.id for entry in entitled.entitlements},
+        posted={award.rule: award.grant.available for award in considered if award.grant.unit == programme.unit},
     )
 
 

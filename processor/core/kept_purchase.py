@@ -8,6 +8,7 @@ from processor.core.event import Event
 from processor.core.grant import Grant
 from processor.core.posting import ChargeKey
 from processor.core.purchase import Placed
+from processor.core.qualifying import Counts
 from processor.core.spent import Kept
 
 
@@ -23,6 +24,7 @@ class Purchase:
     for that one itself, whose ``siblings`` are all others; ``parted`` is true for one that parted from another.
     ``refunded`` are parts of refunds without a reference that count against this purchase, ``placed`` the parts of this
     one's refunds that count against others.
+    ``qualifying`` is what it counts towards tiers.
     """
 
     id: bytes
@@ -40,3 +42,4 @@ class Purchase:
     refunded: tuple[Placed, ...] = ()
     placed: tuple[Placed, ...] = ()
     card: str = ""
+    qualifying: tuple[Counts, ...] = ()

@@ -26,9 +26,11 @@ class FactKind(StrEnum):
     LISTED = "listed"
     MEMBER_SINCE = "member-since"
     BIRTHDAY = "birthday"
+    REACHED = "reached-tier"
+    """A tier that is computed; ``core/qualification.py`` says what its value holds."""
 
 
-NAMING: Final = frozenset({FactKind.SEGMENT, FactKind.OPTED_IN, FactKind.LISTED})
+NAMING: Final = frozenset({FactKind.SEGMENT, FactKind.OPTED_IN, FactKind.LISTED, FactKind.REACHED})
 """Kinds of which a member can have several facts in force at once, each with a value of its own."""
 
 
@@ -182,8 +184,13 @@ class Asked:
         object.__setattr__(self, "unknown", unknown)
 
     def kinds(self) -> frozenset[FactKind]:
-        """Return the kinds of facts of which a member has one in force at a time, as far as rules ask for them."""
-        kinds = {FactKind.TIER: self.by_tier, FactKind.MEMBER_SINCE: self.by_age, FactKind.BIRTHDAY: bool(self.windows)}
+        """Return the kinds of facts that are looked at whatever their value, as far as rules ask for them."""
+        kinds = {
+            FactKind.TIER: self.by_tier,
+            FactKind.REACHED: self.by_tier,
+            FactKind.MEMBER_SINCE: self.by_age,
+            FactKind.BIRTHDAY: bool(self.windows),
+        }
         return frozenset(kind for kind, wanted in kinds.items() if wanted)
 
     def values(self) -> frozenset[str]:
@@ -212,7 +219,8 @@ def member_at(asked: Asked, facts: Sequence[Fact], *, at: int, on: date) -> Memb
 
     Of several facts about one thing that are in force the one that began last counts, and of those the one recorded
     last; where it ends before another, the other counts again.
-    A member without a tier, or with one that the revision does not declare, has the lowest.
+    A member has the highest of the tiers that were reached and the one that was recorded by hand; one without a tier,
+    or with none that the revision declares, has the lowest.
     """
     if not facts:
         return asked.unknown
@@ -226,6 +234,8 @@ def member_at(asked: Asked, facts: Sequence[Fact], *, at: int, on: date) -> Memb
     tier, birthday, since = (alone.get(kind, "") for kind in (FactKind.TIER, FactKind.BIRTHDAY, FactKind.MEMBER_SINCE))
     if tier not in asked.below:
         tier = asked.tiers[0] if asked.tiers else ""
+    if FactKind.REACHED in named:
+        tier = _highest(asked, tier, named[FactKind.REACHED])
     return Member(
         tier=tier if asked.by_tier else "",
         reached=reached(asked, tier),
@@ -240,6 +250,12 @@ def member_at(asked: Asked, facts: Sequence[Fact], *, at: int, on: date) -> Memb
 def reached(asked: Asked, tier: str) -> frozenset[str]:
     """Return a tier and all below it."""
     return asked.below.get(tier, frozenset())
+
+
+def _highest(asked: Asked, tier: str, reached_by: Iterable[str]) -> str:
+    """Return the highest of a tier and those that were reached, as far as the revision declares them."""
+    named = [value.partition("/")[0] for value in reached_by]
+    return max((tier, *named), key=lambda each: len(asked.below.get(each, ())))
 
 
 def _in_force(facts: Iterable[Fact], at: int) -> list[Fact]:

@@ -22,6 +22,7 @@ from processor.core.fee import without_earning
 from processor.core.money import Rounding
 from processor.core.person import LATE, Asked, asked_by
 from processor.core.plan import Plan, plan_of
+from processor.core.qualification import Measure, Qualification
 from processor.core.reward import SoftReward
 from processor.core.rule import Benefit, Best, Clawback, Ratio, Rule, Spent, Stacking
 from processor.core.statement import LAST_DAY
@@ -181,6 +182,7 @@ class Programme:
     ``instalments_at_once`` says that a purchase billed in parts earns all with the first.
     ``groups`` says which rule of each exclusive group counts.
     ``tiers`` are those of members, the lowest first; ``segments`` the groups of members that are declared.
+    ``qualifications`` say how tiers are reached that are computed, ``measures`` what counts towards them.
     ``asked`` is what rules ask of members, None where they are all for everybody.
     ``rate_sources`` are those by which rules convert amounts.
     ``accruals`` says how miles reach the owner's ledger, None where the ledger is here.
@@ -214,6 +216,7 @@ class Programme:
     groups: Mapping[str, Best] = field(default_factory=dict)
     stacking: Stacking = Stacking.BEST
     tiers: Mapping[str, str] = field(default_factory=dict)
+    qualifications: tuple[Qualification, ...] = ()
     segments: Mapping[str, str] = field(default_factory=dict)
     asked: Asked | None = field(init=False, repr=False, compare=False)
     budgets: tuple[Budget, ...] = ()
@@ -237,6 +240,7 @@ class Programme:
     velocity_of_rule: Mapping[str, tuple[Velocity, ...]] = field(init=False)
     keeps_spent: bool = field(init=False)
     tallies: Mapping[str, Tally] = field(init=False, compare=False)
+    measures: tuple[Measure, ...] = field(init=False, repr=False, compare=False)
     _by_id: Mapping[str, Rule] = field(init=False, repr=False, compare=False)
     _kinds: Kinds = field(init=False, repr=False, compare=False)
     _by_kind: dict[tuple[object, ...], Plan] = field(init=False, repr=False, compare=False)
@@ -272,7 +276,10 @@ class Programme:
         kinds = {(cap.period, cap.statement_day or LAST_DAY) for cap in self.caps}
         kinds |= {(budget.period, LAST_DAY) for budget in self.budgets if budget.holders is not None}
         kinds |= {(tally.period, LAST_DAY) for tally in self.tallies.values()}
+        measures = {entry.measure.counter: entry.measure for entry in self.qualifications}
+        kinds |= {(measure.period, LAST_DAY) for measure in measures.values()}
         object.__setattr__(self, "periods", frozenset(kinds))
+        object.__setattr__(self, "measures", tuple(measures.values()))
         object.__setattr__(self, "_by_kind", {})
         object.__setattr__(self, "_limits", {})
         object.__setattr__(self, "asked", asked_by((rule.when.person for rule in rules), tuple(self.tiers)))

@@ -25,6 +25,7 @@ from processor.core.money import exponent
 from processor.core.programme_base import measures_billing
 from processor.core.programme_conditions import check_conditions
 from processor.core.programme_person import check_person
+from processor.core.programme_qualification import check_qualifications
 from processor.core.programme_reward import check_rewards
 from processor.core.programme_rules import check_rules
 from processor.core.programme_tallies import accumulated_amounts, check_tallies
@@ -328,6 +329,7 @@ _CHECKS: Final[tuple[Callable[[LocatedDocument], Errors], ...]] = (
     _check_rates,
     check_conditions,
     check_person,
+    check_qualifications,
     check_rules,
     check_till,
     check_timing,

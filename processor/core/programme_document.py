@@ -53,6 +53,7 @@ from processor.core.programme_exchange import (
     rate_files,
     read_rate_files,
 )
+from processor.core.programme_qualification import compile_qualifications
 from processor.core.programme_reward import compile_reward, compile_validity
 from processor.core.programme_tallies import compile_tally
 from processor.core.programme_timing import clawback_of, spent_of, statement_day, statement_day_of_cap, timing_of
@@ -180,6 +181,7 @@ def _programme(
         groups={entry["id"]: Best(entry["best"]) for entry in value.get("exclusive", ())},
         stacking=Stacking(value.get("stacking", Stacking.BEST)),
         tiers={entry["id"]: entry["name"] for entry in value.get("tiers", ())},
+        qualifications=compile_qualifications(value),
         segments={entry["id"]: entry["name"] for entry in value.get("segments", ())},
         accruals=compile_accruals(value["miles"]),
         rate_sources={

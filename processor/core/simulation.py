@@ -28,7 +28,9 @@ from processor.core.programme import Link, Programme
 from processor.core.ripening import expected_days
 from processor.core.rule import Benefit
 from processor.core.simulated_event import SAID_OF_PURCHASES, message_about, named_id
+from processor.core.simulated_tiers import simulated_tiers, tier_as_data
 from processor.core.spent import Balance, Kept
+from processor.core.tier_change import TierChange, with_changes
 from processor.core.transaction_file import Transaction, TransactionType, read_transactions
 
 APPROVED: Final = "00"
@@ -57,6 +59,7 @@ class SimulatedTransaction:
     ``excluded_as`` is the category that is excluded, empty where none is by which it is told.
     ``taken_off`` are parts of its purchase that are not for goods: each with its currency and minor units.
     ``converted`` are the amounts that rules converted into another currency, and by which rates.
+    ``tiers`` is what it changed of the member's tier, from its own time on.
     """
 
     transaction: Transaction
@@ -71,6 +74,7 @@ class SimulatedTransaction:
     excluded_as: str = ""
     taken_off: tuple[tuple[str, str, int], ...] = ()
     converted: tuple[Converted, ...] = ()
+    tiers: tuple[TierChange, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,6 +133,7 @@ class _Account:
     """One account while the simulation runs; all accounts share ``budgets``."""
 
     budgets: Headroom
+    facts: tuple[Fact, ...]
     used: dict[CounterKey, int] = field(default_factory=dict)
     purchases: dict[str, Purchase] = field(default_factory=dict)
     pending: int = 0
@@ -153,10 +158,11 @@ def simulate(revisions: Sequence[Programme], text: str, *, source: str) -> Simul
     budgets = Headroom(untouched=True)
     results = tuple(
         _simulated(
-            accounts.setdefault(transaction.account, _Account(budgets=budgets)),
+            accounts.setdefault(
+                transaction.account, _Account(budgets=budgets, facts=file.facts.get(transaction.account, ()))
+            ),
             transaction,
             ordered,
-            file.facts.get(transaction.account, ()),
         )
         for transaction in file.transactions
     )
@@ -192,9 +198,7 @@ def _closing_budgets(ordered: Sequence[Programme], headroom: Headroom) -> Iterat
         yield ClosingBudget(budget=budget.id, counts=counts, period=period, used=used, left=size - used)
 
 
-def _simulated(
-    account: _Account, transaction: Transaction, ordered: Sequence[Programme], facts: Sequence[Fact]
-) -> SimulatedTransaction:
+def _simulated(account: _Account, transaction: Transaction, ordered: Sequence[Programme]) -> SimulatedTransaction:
     """Decide one transaction and bring its account up to date."""
     latest = ordered[-1]
     bank = latest.products[transaction.product].bank
@@ -208,13 +212,14 @@ def _simulated(
     if message is None:
         return _nothing(transaction, Reason.UNCHANGED, before.partner)
     event = event_of(message, link, transaction.product, card=transaction.card)
+    used = dict(account.used) if any(revision.qualifications for revision in ordered) else None
     terms = AccountTerms(
         bank=bank,
         programme_at=lambda at: _in_force(ordered, at),
         revision_of=lambda number: next(revision for revision in ordered if revision.revision == number),
         used=account.used,
         reserved={},
-        facts=facts,
+        facts=account.facts,
         budgets=account.budgets,
         balance=Balance(available=account.available),
     )
@@ -224,6 +229,10 @@ def _simulated(
     account.purchases[transaction.purchase] = decision.purchase
     if decision.reason is not Reason.QUOTED:
         _add_up(account, decision.awards, decision.postings)
+    tiers: tuple[TierChange, ...] = ()
+    if used is not None:
+        tiers = simulated_tiers(terms, used, decision, at=int(transaction.at.timestamp()))
+        account.facts = with_changes(account.facts, tiers)
     return SimulatedTransaction(
         transaction=transaction,
         reason=decision.reason,
@@ -239,6 +248,7 @@ def _simulated(
         excluded_as=_excluded_as(decision),
         taken_off=decision.folded.taken_off,
         converted=tuple(_converted(decision)),
+        tiers=tiers,
     )
 
 
@@ -419,6 +429,7 @@ def _transaction_as_data(result: SimulatedTransaction) -> dict[str, Any]:
             for award in result.awards
         ],
         "unrated": list(result.unrated),
+        **({"tiers": [tier_as_data(change) for change in result.tiers]} if result.tiers else {}),
         **({"kept": [entry._asdict() for entry in result.kept]} if result.kept else {}),
     }
 

@@ -25,11 +25,12 @@ from processor.flow.address_book import AddressBook
 from processor.flow.batch_work import BatchWork
 from processor.flow.booking import Booking
 from processor.flow.budgets import BudgetContendedError, Budgets
-from processor.flow.member_facts import facts_asked
+from processor.flow.member_facts import facts_asked, whole_second
 from processor.flow.purchase_work import PurchaseWork, TraceKey
 from processor.flow.retry import ATTEMPTS, retried
 from processor.flow.snapshot import Snapshot, Snapshots
 from processor.flow.submission import Submission, Undecodable, Verdict
+from processor.flow.tier_work import TierWork
 from processor.log import described
 from processor.store.card_file import adopt_accounts
 from processor.store.card_side import (
@@ -48,6 +49,7 @@ from processor.store.card_side import (
 from processor.store.clearing import load_origins
 from processor.store.directory import CardAddress
 from processor.store.failure import is_contended, is_retryable, is_unavailable
+from processor.store.member_facts import keep_reached
 from processor.store.schema import id_of_day
 from processor.store.undecodable import keep_undecodable
 
@@ -175,6 +177,8 @@ class BatchDecider:
             if work.purchases.budgets is not None:
                 self.budgets.write(cursor, work.purchases.budgets, snapshot)
             write_batch(cursor, work.writes, accounts.values())
+            if work.purchases.tiers is not None:
+                keep_reached(cursor, work.purchases.tiers.added, self.clock().astimezone(UTC))
             adopt_accounts(cursor, work.enrolled, now)
             committing.update({entry.message.message_id for entry in submissions} - known)
         return verdicts
@@ -211,6 +215,7 @@ class BatchDecider:
                 if bank in snapshot.calendars
             },
         )
+        facts = facts_asked(cursor, accounts, snapshot) if snapshot.asked else {}
         return BatchWork(
             snapshot=snapshot,
             writes=writes,
@@ -226,7 +231,8 @@ class BatchDecider:
                 counters=load_counters(cursor, list(accounts), periods) if periods else {},
                 recent={key: set(theirs) for key, theirs in recent.items()},
                 budgets=self.budgets.load(cursor, snapshot, programmes_of(accounts.values(), snapshot), now),
-                facts=facts_asked(cursor, accounts, snapshot) if snapshot.asked else {},
+                facts=facts,
+                tiers=TierWork(at=whole_second(self.clock()), facts=facts) if snapshot.tiered else None,
             ),
             own=committing | _decided_before(cursor, routed, known),
         )

@@ -17,6 +17,7 @@ from processor.core.purchase import Amounts
 from processor.core.ripening import expected_days
 from processor.core.rule import Benefit
 from processor.flow.stored_member import member_to_values
+from processor.flow.stored_tiers import tiers_to_data
 
 
 def decision_detail(decision: Decision) -> dict[str, Any]:
@@ -49,6 +50,8 @@ def decision_detail(decision: Decision) -> dict[str, Any]:
     if decision.considered:
         detail["considered"] = [_considered_to_list(award) for award in decision.considered]
     detail.update(_review(decision) if decision.programme.velocity else {})
+    if decision.qualifying or decision.tiers:
+        detail.update(tiers_to_data(decision))
     if decision.unrated:
         detail["unrated"] = list(decision.unrated)
     return detail

@@ -29,6 +29,7 @@ from processor.core.purchase import Amounts, Folded, Lowered
 from processor.core.rule import Rule
 from processor.core.tally import Counted, cut_counter
 from processor.flow.batch_work import explanation_name
+from processor.flow.counts_again import counts_as_stored
 from processor.flow.decision_detail import course_from_data
 from processor.flow.explain_member import WHY_TO_MEMBER, member_sentences
 from processor.flow.explain_sentences import CHANGED_LATER, WHY, Considered, Recomputed, sentences_of
@@ -128,6 +129,7 @@ def is_reproduced(programme: Programme, stored: DecisionRow, detail: Mapping[str
     return (
         set(entitlements) <= set(considered)
         and list(recomputed.entitled.unrated) == detail.get("unrated", [])
+        and counts_as_stored(programme, detail, recomputed)
         and all(considered[rule, unit].granted == granted for rule, unit, _, _, granted, _ in detail.get("changes", ()))
         and all(
             _holds(programme, entry, entitlements.get(key), day, stored.purchase_id or b"", detail)

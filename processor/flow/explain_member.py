@@ -18,6 +18,8 @@ from processor.core.programme import Programme
 from processor.core.reward import is_reward
 from processor.core.rule import Best
 from processor.flow.explain_sentences import Considered, Recomputed
+from processor.flow.explain_tier_change import last_day
+from processor.flow.stored_tiers import tiers_from_data
 
 WHY_TO_MEMBER: Final[Mapping[Reason, str]] = {
     Reason.EARNED: "This purchase counts.",
@@ -80,6 +82,7 @@ def member_sentences(
         yield from _together(programme, entry, recomputed)
         yield from _reduced(programme, entry)
     yield from _reviewed(programme, detail, recomputed)
+    yield from _tiers(programme, detail)
     if reason is not Reason.CURRENCY_NOT_RATED and recomputed.entitled.unrated:
         yield "Another offer covers this purchase, but not the currency you paid in."
     for lost in recomputed.lost:
@@ -188,6 +191,18 @@ def _reviewed(programme: Programme, detail: Mapping[str, Any], recomputed: Recom
             yield f"You earned much in a short time, so that somebody looks at {waits} before they are yours."
     if detail.get("refused"):
         yield "Somebody looked at this purchase and decided that part of what it would give is not given."
+
+
+def _tiers(programme: Programme, detail: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what the purchase changes of the member's tier, and through which day it is kept."""
+    for change in tiers_from_data(detail):
+        name = programme.tiers.get(change.reached.tier, change.reached.tier)
+        if not change.holds:
+            yield f"Without it you no longer reach {name}."
+        elif change.until is None:
+            yield f"With it you reach {name}, for good."
+        else:
+            yield f"With it you reach {name}, until the end of {day(last_day(programme, detail, change.until))}."
 
 
 def units(programme: Programme, amount: int, unit: str) -> str:

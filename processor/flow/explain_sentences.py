@@ -28,6 +28,7 @@ from processor.flow.explain_amounts import money, units
 from processor.flow.explain_exchange import exchange_sentences, without_rate
 from processor.flow.explain_person import sentences_on_member, whom
 from processor.flow.explain_tally import tally_sentence
+from processor.flow.explain_tier_change import tier_sentences
 from processor.flow.explain_timing import timing_sentences
 from processor.flow.explain_velocity import review_sentences
 
@@ -155,6 +156,7 @@ def sentences_of(
             f"Of what refunds took back of rule {rule} the holder keeps {units(programme, amount, unit)}, "
             f"which stay charged to {funder}."
         )
+    yield from tier_sentences(programme, detail)
     yield from timing_sentences(programme, detail, recomputed.folded)
     yield from review_sentences(programme, detail)
     for rule in recomputed.entitled.unrated:

@@ -17,10 +17,11 @@ from processor.flow.batch import BatchDecider, periods_of, programmes_of, recent
 from processor.flow.batch_work import BatchWork
 from processor.flow.booking import Booking, numbered
 from processor.flow.intake import Intake
-from processor.flow.member_facts import facts_asked, join_facts
+from processor.flow.member_facts import facts_asked, join_facts, whole_second
 from processor.flow.purchase_work import PurchaseWork
 from processor.flow.retry import retried
 from processor.flow.submission import Submission
+from processor.flow.tier_work import TierWork
 from processor.store.card_file import load_fields, parked_of, purchases_of, supersede
 from processor.store.card_side import (
     BatchWrites,
@@ -33,6 +34,7 @@ from processor.store.card_side import (
     write_batch,
 )
 from processor.store.directory import CardAddress, find_cards
+from processor.store.member_facts import keep_reached
 from processor.store.operations import keep_audit
 from processor.store.schema import id_of_day
 
@@ -58,7 +60,7 @@ def _join(decider: BatchDecider, intake: Intake, joined: CardAddress, survivor: 
         _, accounts = lock_accounts(cursor, sorted((gone, taker)))
         if accounts[gone].superseded_by is not None:
             return 0
-        join_facts(cursor, gone, taker)
+        join_facts(cursor, accounts[gone], accounts[taker])
         old = load_purchases(cursor, [(joined.bucket, found) for found in purchases_of(cursor, joined)])
         ids = {event.message_id for purchase in old.values() for event in purchase.events}
         waiting = {message_id for _, message_id in parked_of(cursor, joined, Reason)}
@@ -81,6 +83,10 @@ def _join(decider: BatchDecider, intake: Intake, joined: CardAddress, survivor: 
         today = business_date(snapshot.calendars[accounts[taker].bank], now)
         known = load_known(cursor, keys) if keys else {}
         decided = load_known(cursor, [(joined.bucket, message_id) for _, message_id in keys]) if keys else {}
+        facts = facts_asked(cursor, accounts, snapshot)
+        tiers = None
+        if snapshot.tiered:
+            tiers = TierWork(at=whole_second(decider.clock()), facts=facts, waits=True)
         purchases = PurchaseWork(
             snapshot=snapshot,
             writes=writes,
@@ -91,7 +97,8 @@ def _join(decider: BatchDecider, intake: Intake, joined: CardAddress, survivor: 
             counters=load_counters(cursor, [gone, taker], periods_of(routed, {**old, **theirs}, snapshot)),
             recent={key: set(found) for key, found in recent.items()},
             budgets=decider.budgets.load(cursor, snapshot, programmes_of(accounts.values(), snapshot), now),
-            facts=facts_asked(cursor, accounts, snapshot),
+            facts=facts,
+            tiers=tiers,
         )
         work = BatchWork(
             snapshot=snapshot,
@@ -104,6 +111,9 @@ def _join(decider: BatchDecider, intake: Intake, joined: CardAddress, survivor: 
         purchases.empty_account(accounts[gone], survivor.account)
         purchases.purchases.update(theirs)
         verdicts = {entry.message.message_id: work.decide(entry, to) for entry, to in routed}
+        if tiers is not None and moved:
+            purchases.look_again(accounts[taker], moved[-1].message.message_id)
+            keep_reached(cursor, tiers.added, now)
         join_id = id_of_day(now.date()) + blake2b(joined.account + survivor.account, digest_size=13).digest()
         miles = purchases.move_adjusted(accounts[gone], accounts[taker], join_id)
         if purchases.budgets is not None:

@@ -18,6 +18,7 @@ from sqlalchemy import Connection, Engine
 from processor.core.member_fact import refusal_of
 from processor.core.person import NAMING, Fact, FactKind
 from processor.core.programme import Programme
+from processor.core.qualification import reached_of
 from processor.flow.retry import retried
 from processor.flow.snapshot import Snapshot, Snapshots
 from processor.store.card_side import AccountRow, Key, lock_accounts
@@ -104,16 +105,35 @@ def facts_asked(cursor: Any, accounts: Mapping[Key, AccountRow], snapshot: Snaps
     return load_facts(cursor, asking, kinds, {value for entry in asked for value in entry.values})
 
 
-def join_facts(cursor: Any, gone: Key, taker: Key) -> None:
-    """Give an account what is known of the member of one that joins it, from the moments on that it was so there."""
-    moved = list_facts(cursor, gone)
-    if moved:
-        last = _last_number([row.fact for row in list_facts(cursor, taker)])
-        keep_facts(
-            cursor,
-            taker,
-            [replace(row, fact=row.fact._replace(number=last + place)) for place, row in enumerate(moved, start=1)],
-        )
+def join_facts(cursor: Any, gone: AccountRow, taker: AccountRow) -> None:
+    """Give an account what is known of the member of one that joins it, from the moments on that it was so there.
+
+    A tier that was reached there says so, and counts in the same programme alone.
+    """
+    from_key, to_key = (gone.bucket, gone.id), (taker.bucket, taker.id)
+    moved = [
+        row
+        for row in list_facts(cursor, from_key)
+        if row.fact.kind is not FactKind.REACHED or gone.programme == taker.programme
+    ]
+    if not moved:
+        return
+    last = _last_number([row.fact for row in list_facts(cursor, to_key)])
+    facts = [_moved(row.fact, last + place, gone.id) for place, row in enumerate(moved, start=1)]
+    keep_facts(cursor, to_key, [replace(row, fact=fact) for row, fact in zip(moved, facts, strict=True)])
+
+
+def _moved(fact: Fact, number: int, origin: bytes) -> Fact:
+    """Return a joined account's fact as the survivor's; a tier names where it was reached, unless it does already."""
+    if fact.kind is not FactKind.REACHED:
+        return fact._replace(number=number)
+    found = reached_of(fact.value)
+    named = found._replace(origin=found.origin or origin.hex()[:_NAMED_BY])
+    return fact._replace(number=number, value=named.value)
+
+
+_NAMED_BY: Final = 12
+"""How many hexadecimal digits of a joined account's id name it in a tier that was reached there."""
 
 
 def request_key(account: bytes, request_id: UUID) -> bytes:
@@ -210,7 +230,7 @@ def _taken(
     stated: Sequence[StatedFact], known: Sequence[Fact], revisions: Sequence[Programme], now: datetime
 ) -> list[Fact] | RecordingRefused:
     """Return the facts that say something new, numbered on, or what is wrong with the first that is wrong."""
-    begins = _whole_second(now)
+    begins = whole_second(now)
     taken: list[Fact] = []
     for place, entry in enumerate(stated):
         if entry.since is not None and any(_is_same(entry, fact) for fact in known):
@@ -224,8 +244,8 @@ def _taken(
             number=_last_number([*known, *taken]) + 1,
             kind=entry.kind,
             value=entry.value if entry.holds or entry.kind in NAMING else "",
-            since=begins if entry.since is None else _whole_second(entry.since),
-            until=None if entry.until is None else _whole_second(entry.until),
+            since=begins if entry.since is None else whole_second(entry.since),
+            until=None if entry.until is None else whole_second(entry.until),
             holds=entry.holds,
         )
         if not _is_so_already(fact, [*known, *taken]):
@@ -237,7 +257,7 @@ def _wrong(entry: StatedFact, revisions: Sequence[Programme], now: datetime) -> 
     """Return the field of a fact that is wrong, and what to write; the value of a birthday is not repeated."""
     if entry.since is not None and entry.since < now:
         return "start_time", "lies in the past; leave it out for now, or write a later time"
-    if entry.until is not None and _whole_second(entry.until) <= _whole_second(entry.since or now):
+    if entry.until is not None and whole_second(entry.until) <= whole_second(entry.since or now):
         return "end_time", "lies not behind the start; write a later time, or leave it out"
     if not entry.holds and entry.kind not in NAMING:
         return None
@@ -250,8 +270,8 @@ def _wrong(entry: StatedFact, revisions: Sequence[Programme], now: datetime) -> 
 
 def _is_same(entry: StatedFact, fact: Fact) -> bool:
     """Tell whether a fact was recorded as it is asked for, so that it may be told again when its time has come."""
-    until = None if entry.until is None else _whole_second(entry.until)
-    since = None if entry.since is None else _whole_second(entry.since)
+    until = None if entry.until is None else whole_second(entry.until)
+    since = None if entry.since is None else whole_second(entry.since)
     return (entry.kind, entry.value, since, until, entry.holds) == (
         fact.kind,
         fact.value,
@@ -266,7 +286,7 @@ def _tomorrow(now: datetime) -> date:
     return (now + timedelta(hours=14)).date()
 
 
-def _whole_second(moment: datetime) -> int:
+def whole_second(moment: datetime) -> int:
     """Return a moment in seconds since 1970, rounded up: purchases are timed to the second."""
     return -int(-moment.timestamp() // 1)
 

@@ -10,7 +10,15 @@ from hashlib import blake2b
 
 from processor.core.account_terms import AccountTerms
 from processor.core.cap import CounterKey
-from processor.core.decision import Decision, Withdrawal, decide, decide_again, with_elsewhere, withdraw
+from processor.core.decision import (
+    Decision,
+    Withdrawal,
+    decide,
+    decide_again,
+    with_elsewhere,
+    with_tiers,
+    withdraw,
+)
 from processor.core.event import Event, event_of
 from processor.core.family import Regrouped, regroup
 from processor.core.kept_purchase import Purchase
@@ -25,6 +33,7 @@ from processor.flow.booking import Booking
 from processor.flow.budget_work import HELD, BudgetWork, is_hold
 from processor.flow.snapshot import Snapshot
 from processor.flow.submission import Submission
+from processor.flow.tier_work import TierWork
 from processor.store.card_side import AccountRow, BatchWrites, Key, KnownMessage
 
 TraceKey = tuple[int, bytes, bytes]
@@ -50,6 +59,7 @@ class PurchaseWork:
     ``recent`` names the purchases of the accounts whose refunds without a reference may count against them.
     ``budgets`` is what the batch takes of budgets, None where its programmes have none.
     ``facts`` are what is known of the accounts' members, where rules ask for any.
+    ``tiers`` is what the batch changes of their tiers, None where no programme computes any.
     """
 
     snapshot: Snapshot
@@ -62,6 +72,7 @@ class PurchaseWork:
     recent: dict[Key, set[bytes]] = field(default_factory=dict)
     budgets: BudgetWork | None = None
     facts: Mapping[Key, Sequence[Fact]] = field(default_factory=dict)
+    tiers: TierWork | None = None
 
     def decide(self, submission: Submission, account: AccountRow, card: str) -> Decision | None:
         """Find the message's family, decide what it changes there, and bring the working state up to date.
@@ -96,6 +107,10 @@ class PurchaseWork:
             self._withdraw(account, withdrawal, submission.message.message_id)
         for other in filter(None, others):
             self._take_decision(account, other, submission.message.message_id)
+        if self.tiers is not None:
+            moment = decision.folded.anchor or event
+            cause = submission.message.message_id
+            decision = with_tiers(decision, self.tiers.look(account, used, terms, after=moment.at, cause=cause))
         self._store_limits(account, used, terms)
         self._reserve(account, decision, own, quote_seconds=submission.link.quote_seconds if quote else 0)
         if quote:
@@ -278,6 +293,12 @@ class PurchaseWork:
             self._store_limits(account, used, terms)
             self.booking.begin_join(purchase_id)
             self._withdraw(account, withdrawal, purchase_id)
+
+    def look_again(self, account: AccountRow, cause: bytes) -> None:
+        """Look at the account's tiers once all that moved its counters is decided."""
+        if self.tiers is not None:
+            used = self.counters.get((account.bucket, account.id), {})
+            self.tiers.look_again(account, self._terms(account, (), used), cause)
 
     def move_adjusted(self, gone: AccountRow, taker: AccountRow, join_id: bytes) -> int:
         """Move what an emptied account still has, which only adjustments gave it, and return how many miles that is.

@@ -31,7 +31,7 @@ class Snapshot:
     ``products`` maps a card product to its programme and terms; ``links`` is keyed by bank and dialect.
     ``asked`` has the programmes with rules that ask something of members, and what, over all of their revisions;
     ``budgeted`` are those of which some revision has budgets, ``watched`` those with velocity limits,
-    ``carded`` those with caps that count cards.
+    ``carded`` those with caps that count cards, ``tiered`` those that compute tiers.
     """
 
     version: int
@@ -44,6 +44,7 @@ class Snapshot:
     budgeted: frozenset[str] = frozenset()
     watched: frozenset[str] = frozenset()
     carded: frozenset[str] = frozenset()
+    tiered: frozenset[str] = frozenset()
 
     def latest(self, programme: str) -> Programme:
         """Return a programme's latest revision; raises ``KeyError`` where there is none."""
@@ -104,17 +105,20 @@ def compile_snapshot(version: int, revisions: Sequence[StoredRevision]) -> Snaps
         card_ranges={prefix: product.id for _, product in products.values() for prefix in product.card_ranges},
         watched=frozenset(name for name, known in programmes.items() if any(revision.velocity for revision in known)),
         carded=frozenset(name for name, known in programmes.items() if any(each.counts_cards for each in known)),
+        tiered=frozenset(name for name, known in programmes.items() if any(each.qualifications for each in known)),
         budgeted=frozenset(name for name, known in programmes.items() if any(revision.budgets for revision in known)),
         asked={name: asked for name, revisions in programmes.items() if (asked := _asked(revisions)) is not None},
     )
 
 
 def _asked(revisions: Sequence[Programme]) -> FactsAsked | None:
+    """Return what a programme's revisions ask of members, None where nothing; what computes tiers asks for those."""
     asking = [revision.asked for revision in revisions if revision.asked is not None]
-    if not asking:
+    computed = {FactKind.REACHED} if any(revision.qualifications for revision in revisions) else set[FactKind]()
+    if not asking and not computed:
         return None
     return FactsAsked(
-        kinds=frozenset(kind for asked in asking for kind in asked.kinds()),
+        kinds=frozenset(kind for asked in asking for kind in asked.kinds()) | computed,
         values=frozenset(value for asked in asking for value in asked.values()),
     )
 

@@ -40,7 +40,7 @@ _KINDS: Final = {
     pb.MEMBER_FACT_KIND_MEMBER_SINCE: FactKind.MEMBER_SINCE,
     pb.MEMBER_FACT_KIND_BIRTHDAY: FactKind.BIRTHDAY,
 }
-_NAMES: Final = {kind: number for number, kind in _KINDS.items()}
+_NAMES: Final = {kind: number for number, kind in _KINDS.items()} | {FactKind.REACHED: pb.MEMBER_FACT_KIND_REACHED_TIER}
 
 
 class MemberService(pb_grpc.MemberServiceServicer):

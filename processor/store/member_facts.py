@@ -43,6 +43,15 @@ VALUES %s
 # Record birthdays, without their year.
 KEEP_BIRTHDAYS: Final = "INSERT INTO member_birthday (bucket, account, number, month_day) VALUES %s"
 
+# Find the number of the last fact of accounts.
+LAST_NUMBERS: Final = """
+SELECT t.bucket, t.account, max(t.number)
+FROM unnest(%(buckets)s::smallint[], %(ids)s::bytea[]) AS k (bucket, account)
+JOIN member_fact t ON t.bucket = k.bucket AND t.account = k.account
+WHERE true{bucket}
+GROUP BY t.bucket, t.account
+"""
+
 MOST_FACTS: Final = 10_000
 """Facts of one member; no more are taken."""
 MOST_READ: Final = 10 * MOST_FACTS
@@ -51,7 +60,7 @@ MOST_READ: Final = 10 * MOST_FACTS
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FactRow:
-    """A fact as it was recorded, when, and by which audited request."""
+    """A fact as it was recorded, when, and by which audited request; a computed tier by which message."""
 
     fact: Fact
     recorded_at: datetime
@@ -66,8 +75,7 @@ def load_facts(
     cursor.execute(
         statement,
         {
-            "buckets": integer_array(bucket for bucket, _ in accounts),
-            "ids": binary_array(account for _, account in accounts),
+            **_keyed(accounts),
             "kinds": [kind.value for kind in kinds],
             "values": list(values),
         },
@@ -100,6 +108,28 @@ def keep_facts(cursor: Any, key: Key, rows: Sequence[FactRow]) -> None:
     ]
     if birthdays:
         execute_values(cursor, KEEP_BIRTHDAYS, birthdays, page_size=len(birthdays))
+
+
+def keep_reached(cursor: Any, added: Sequence[tuple[Key, Fact, bytes]], recorded_at: datetime) -> None:
+    """Record the facts that decisions add, each with the message that caused it, numbered on in their order."""
+    if not added:
+        return
+    accounts = sorted({key for key, _, _ in added})
+    cursor.execute(on_one_bucket(LAST_NUMBERS, {bucket for bucket, _ in accounts}), _keyed(accounts))
+    last = {(bucket, bytes(account)): number for bucket, account, number in cursor.fetchall()}
+    rows = []
+    for key, fact, cause in added:
+        last[key] = last.get(key, 0) + 1
+        numbered = fact._replace(number=last[key])
+        rows.append(_row(key, FactRow(fact=numbered, recorded_at=recorded_at, audit_id=cause)))
+    execute_values(cursor, KEEP_FACTS, rows, page_size=len(rows))
+
+
+def _keyed(accounts: Sequence[Key]) -> dict[str, Any]:
+    return {
+        "buckets": integer_array(bucket for bucket, _ in accounts),
+        "ids": binary_array(account for _, account in accounts),
+    }
 
 
 def _fact(number: int, kind: str, value: str, holds: bool, valid_from: datetime, valid_until: datetime | None) -> Fact:

@@ -17,6 +17,7 @@ from processor.core.message import MessageKind
 from processor.core.money import Money
 from processor.core.posting import ChargeKey, Template
 from processor.core.purchase import Placed
+from processor.core.qualifying import Counts
 from processor.core.spent import Kept
 from processor.core.tally import Counted
 
@@ -43,6 +44,8 @@ def encode_purchase(purchase: Purchase) -> str:
         state["grants"] = [_grant_to_list(grant) for grant in purchase.grants]
     if purchase.kept:
         state["kept"] = [list(entry) for entry in purchase.kept]
+    if purchase.qualifying:
+        state["qualifying"] = [list(entry) for entry in purchase.qualifying]
     if purchase.charges:
         state["charges"] = [
             [int(key.template), key.debtor, key.creditor, key.currency, amount]
@@ -86,6 +89,7 @@ def decode_purchase(purchase_id: bytes, state: str | bytes) -> Purchase:
             for template, debtor, creditor, currency, amount in document.get("charges", ())
         },
         kept=tuple(Kept(rule, unit, funder, units) for rule, unit, funder, units in document.get("kept", ())),
+        qualifying=tuple(Counts(*entry) for entry in document.get("qualifying", ())),
         merged_into=bytes.fromhex(merged_into) if merged_into else None,
         head=bytes.fromhex(head) if head else None,
         siblings=tuple(bytes.fromhex(sibling) for sibling in document.get("siblings", ())),

@@ -207,7 +207,7 @@ ADJUSTMENTS: Final = Check(
         FROM asked FULL JOIN booked USING (posting) WHERE asked.miles IS DISTINCT FROM booked.miles LIMIT :limit
     """),
 )
-# What is known of a member is of an account and was asked for; a birthday is that of a fact.
+# What is known of a member is of an account and was asked for, or a message caused it; a birthday is that of a fact.
 MEMBER_FACTS: Final = Check(
     name="member-facts",
     count=text("SELECT count(*) FROM member_fact"),
@@ -217,7 +217,12 @@ MEMBER_FACTS: Final = Check(
         FROM member_fact f
         LEFT JOIN account t ON t.bucket = f.bucket AND t.id = f.account
         LEFT JOIN audit a ON a.id = f.audit_id AND a.action = 'member-facts'
-        WHERE t.id IS NULL OR a.id IS NULL
+        WHERE t.id IS NULL OR (a.id IS NULL AND f.kind <> 'reached-tier')
+        UNION ALL
+        SELECT 'fact ' || f.number || ' of account ' || encode(f.account, 'hex'), f.value, 'no message caused it'
+        FROM member_fact f
+        WHERE f.kind = 'reached-tier' AND NOT EXISTS (
+            SELECT FROM message m WHERE m.bucket = f.bucket AND m.id = f.audit_id)
         UNION ALL
         SELECT 'fact ' || b.number || ' of account ' || encode(b.account, 'hex'), 'a birthday', 'no such fact'
         FROM member_birthday b WHERE NOT EXISTS (
@@ -377,11 +382,14 @@ CHECKS: Final = (
     *ACCRUALS,
 )
 
-# Every account's programme.
-STREAM_ACCOUNTS: Final = text("SELECT bucket, id AS account, programme FROM account ORDER BY bucket, id")
+# Every account's programme and bank, and whether it was joined to another.
+STREAM_ACCOUNTS: Final = text(
+    "SELECT bucket, id AS account, programme, bank, superseded_by IS NOT NULL AS joined FROM account"
+    " ORDER BY bucket, id"
+)
 # Every purchase's state, account by account.
 STREAM_PURCHASES: Final = text(
-    "SELECT bucket, account, id, CAST(state AS text) AS state FROM purchase ORDER BY bucket, account, id"
+    "SELECT bucket, account, id, CAST(state AS text) AS state, updated_at FROM purchase ORDER BY bucket, account, id"
 )
 # What awards add up to for each purchase, rule and unit, account by account.
 STREAM_AWARDS: Final = text(
@@ -397,6 +405,12 @@ STREAM_POSTINGS: Final = text(
 )
 # Every counter of a cap, account by account.
 STREAM_COUNTERS: Final = text("SELECT bucket, account, cap, period, used FROM limit_counter ORDER BY bucket, account")
+
+# Every fact about a computed tier, account by account.
+STREAM_REACHED: Final = text(
+    "SELECT bucket, account, number, value, holds, valid_from FROM member_fact WHERE kind = 'reached-tier'"
+    " ORDER BY bucket, account, number"
+)
 
 # The purchase that the latest decision on each message names, account by account.
 STREAM_DECISIONS: Final = text(

@@ -40,6 +40,8 @@ class _MemberFactKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Member
     """The day on which the membership began."""
     MEMBER_FACT_KIND_BIRTHDAY: _MemberFactKind.ValueType  # 6
     """The member's birthday."""
+    MEMBER_FACT_KIND_REACHED_TIER: _MemberFactKind.ValueType  # 7
+    """A tier that was reached by what the member did; it is computed and never recorded by a call."""
 
 class MemberFactKind(_MemberFactKind, metaclass=_MemberFactKindEnumTypeWrapper):
     """What a fact is about."""
@@ -58,6 +60,8 @@ MEMBER_FACT_KIND_MEMBER_SINCE: MemberFactKind.ValueType  # 5
 """The day on which the membership began."""
 MEMBER_FACT_KIND_BIRTHDAY: MemberFactKind.ValueType  # 6
 """The member's birthday."""
+MEMBER_FACT_KIND_REACHED_TIER: MemberFactKind.ValueType  # 7
+"""A tier that was reached by what the member did; it is computed and never recorded by a call."""
 Global___MemberFactKind: _TypeAlias = MemberFactKind  # noqa: Y015
 
 @_typing.final
@@ -76,7 +80,10 @@ class MemberFact(_message.Message):
     kind: Global___MemberFactKind.ValueType
     """What it is about."""
     value: _builtins.str
-    """A tier, a segment, a rule, a date YYYY-MM-DD, or a birthday MM-DD; never a year of birth."""
+    """A tier, a segment, a rule, a date YYYY-MM-DD, or a birthday MM-DD; never a year of birth.
+    For a tier that was reached: the tier, the period and the programme's revision that it was reached in, and the
+    beginning of the id of the joined account that it was reached under, if it was, between slashes.
+    """
     ended: _builtins.bool
     """True for a fact that ends what is so; a tier, a membership's day and a birthday then need no value."""
     number: _builtins.int

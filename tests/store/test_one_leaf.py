@@ -279,6 +279,9 @@ def _run_members(cursor: Any, key: Key) -> None:
     member_facts.keep_facts(cursor, key, rows)
     assert facts == [row.fact for row in member_facts.list_facts(cursor, key)]
     assert {key: (facts[1],)} == member_facts.load_facts(cursor, [key], {FactKind.BIRTHDAY}, {"students"})
+    reached = Fact(0, FactKind.REACHED, "gold/2026/1", 0)
+    member_facts.keep_reached(cursor, [(key, reached, key[1])], NOW)
+    assert [reached._replace(number=3)] == [row.fact for row in member_facts.list_facts(cursor, key, after=2)]
 
 
 def _run_purchases(connection: Connection, messages: list[Key], account: bytes) -> None:
