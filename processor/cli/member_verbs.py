@@ -19,9 +19,12 @@ from processor.cli.options import BankOption, JsonOption, LimitOption, read_text
 from processor.cli.output import document_of, instant, more_exist, progress_bar, say, show_json, show_table
 from processor.v1.member_pb2 import (
     MEMBER_FACT_KIND_REACHED_TIER,
+    GetMemberTierRequest,
     ListMemberFactsRequest,
     MemberFact,
+    MemberTier,
     RecordMemberFactsRequest,
+    TierProgress,
 )
 from processor.v1.member_pb2_grpc import MemberServiceStub
 
@@ -39,6 +42,7 @@ def add_to(app: typer.Typer) -> None:
         epilog="Example: cobrand members set banks/harbour/accountReferences/A-1 --tier gold --reason 'Ticket 4711'",
     )(set_facts)
     members.command("show", epilog="Example: cobrand members show banks/harbour/accountReferences/A-1")(show)
+    members.command("tier", epilog="Example: cobrand members tier banks/harbour/accountReferences/A-1")(show_tier)
     members.command("import", epilog="Example: cobrand members import members.csv --bank harbour")(import_facts)
     app.add_typer(members, name="members")
 
@@ -115,16 +119,58 @@ def show(
     server: ServerOption = DEFAULT_SERVER,
     as_json: JsonOption = False,
 ) -> None:
-    """List what was recorded of a member, in the order of recording."""
+    """List what was recorded of a member, in the order of recording, and the tier that follows from it now."""
     with connect(server) as channel:
-        call = MemberServiceStub(channel).ListMemberFacts
-        facts, more = list_pages(call, ListMemberFactsRequest(parent=account), "facts", limit)
+        stub = MemberServiceStub(channel)
+        facts, more = list_pages(stub.ListMemberFacts, ListMemberFactsRequest(parent=account), "facts", limit)
+        tier = stub.GetMemberTier(GetMemberTierRequest(name=account), timeout=ANSWER_SECONDS)
     if as_json:
         show_json([document_of(fact) for fact in facts])
     else:
-        columns = ("number", "kind", "value", "from", "until", "ends", "recorded")
+        columns = ("number", "kind", "value", "from", "until", "ends", "recorded", "by")
         show_table(f"What is known of {account}", columns, list(map(_shown, facts)), numbers=("number",))
+        _show_tier(account, tier)
     more_exist(more)
+
+
+def show_tier(account: AccountArgument, server: ServerOption = DEFAULT_SERVER, as_json: JsonOption = False) -> None:
+    """Show a member's tier, what gives it, and how far the member is towards those that are computed."""
+    with connect(server) as channel:
+        request = GetMemberTierRequest(name=account)
+        tier = MemberServiceStub(channel).GetMemberTier(request, timeout=ANSWER_SECONDS)
+    if as_json:
+        show_json(document_of(tier))
+    elif tier.tier:
+        _show_tier(account, tier)
+    else:
+        say("The programme has no tiers.")
+
+
+def _show_tier(account: str, tier: MemberTier) -> None:
+    """Show a tier as a sentence, and the progress as a table; nothing where the programme has none."""
+    if not tier.tier:
+        return
+    say(f"The tier of {account} is {tier.title} ({tier.tier}), {_source(tier)}.")
+    rows = [(f"{entry.title} ({entry.tier})", *_progress(entry)) for entry in tier.progress]
+    if rows:
+        show_table("Towards the tiers", ("tier", "period", "counted", "asked for", "lacking"), rows, numbers=())
+
+
+def _progress(entry: TierProgress) -> tuple[str, str, str, str]:
+    return entry.period, entry.counted, entry.asked_for, entry.lacking
+
+
+def _source(tier: MemberTier) -> str:
+    """Return what gives a tier, and until when."""
+    if not tier.HasField("fact"):
+        return "the lowest, which everybody has"
+    fact = tier.fact
+    until = f"until {instant(fact.end_time)}" if fact.HasField("end_time") else "without end"
+    if fact.kind != MEMBER_FACT_KIND_REACHED_TIER:
+        return f"recorded by {fact.recorded_by} from {instant(fact.start_time)} {until}"
+    _, period, revision, *_ = fact.value.split("/")
+    what = f"in {period} under revision {revision} by message {fact.recorded_by}"
+    return f"reached {what}, from {instant(fact.start_time)} {until}"
 
 
 def _shown(fact: MemberFact) -> tuple[Any, ...]:
@@ -136,6 +182,7 @@ def _shown(fact: MemberFact) -> tuple[Any, ...]:
         instant(fact.end_time) if fact.HasField("end_time") else "",
         "yes" if fact.ended else "",
         instant(fact.record_time),
+        fact.recorded_by,
     )
 
 

@@ -247,7 +247,8 @@ def _book(
     )
     postings.extend(charge_postings(purchase.charges, charges))
     awards = tuple(award for award in considered if award.pending_change or award.available_change)
-    qualifying, counted = purchase.qualifying, tuple[Moved, ...]()
+    qualifying = purchase.qualifying
+    counted: tuple[Moved, ...] = ()
     if programme.measures or qualifying:
         qualifying = _counts(programme, entitled, folded, considered)
         counted = recount(purchase.qualifying, qualifying, terms.used)

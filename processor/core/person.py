@@ -226,7 +226,7 @@ def member_at(asked: Asked, facts: Sequence[Fact], *, at: int, on: date) -> Memb
         return asked.unknown
     alone: dict[str, str] = {}
     named: dict[str, set[str]] = {}
-    for fact in _in_force(facts, at):
+    for fact in in_force(facts, at):
         if fact.kind in NAMING:
             named.setdefault(fact.kind, set()).add(fact.value)
         else:
@@ -258,7 +258,7 @@ def _highest(asked: Asked, tier: str, reached_by: Iterable[str]) -> str:
     return max((tier, *named), key=lambda each: len(asked.below.get(each, ())))
 
 
-def _in_force(facts: Iterable[Fact], at: int) -> list[Fact]:
+def in_force(facts: Iterable[Fact], at: int) -> list[Fact]:
     """Return the facts that count at an instant, one about each thing, those aside that end what was so."""
     ruling: dict[tuple[str, str], Fact] = {}
     for fact in facts:

@@ -6,7 +6,7 @@ No error repeats what was sent: a birthday is nobody's business, and any text ma
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -16,7 +16,9 @@ from sqlalchemy import Engine
 
 from processor.core.card import holds_card_number
 from processor.core.person import FactKind
+from processor.flow.explain_tier_change import progress_text
 from processor.flow.member_facts import Recording, RecordingRefused, StatedFact, record_facts
+from processor.flow.member_tier import MemberTier, member_tier
 from processor.flow.snapshot import Snapshots
 from processor.rpc.errors import CallError, ErrorReason, ErrorsAnswered
 from processor.rpc.paging import cut, page_size_of, page_token, position_of
@@ -24,6 +26,7 @@ from processor.rpc.request_fields import invalid_field, reason_and_actor, reques
 from processor.rpc.resource_names import account_key_of
 from processor.rpc.timestamps import timestamp
 from processor.store.member_facts import FactRow, list_facts
+from processor.store.operations import find_actors
 from processor.v1 import member_pb2 as pb
 from processor.v1 import member_pb2_grpc as pb_grpc
 
@@ -68,6 +71,13 @@ class MemberService(pb_grpc.MemberServiceServicer):
         async with ErrorsAnswered(context):
             return await asyncio.to_thread(self._list, request)
 
+    async def GetMemberTier(
+        self, request: pb.GetMemberTierRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> pb.MemberTier:
+        """Return one member's tier, what gives it and the progress towards others."""
+        async with ErrorsAnswered(context):
+            return await asyncio.to_thread(self._tier, request)
+
     def _record(self, request: pb.RecordMemberFactsRequest) -> pb.RecordMemberFactsResponse:
         recording = _recording(request)
         with self._engine.connect() as connection:
@@ -85,8 +95,18 @@ class MemberService(pb_grpc.MemberServiceServicer):
             key = account_key_of(connection, request.parent, self._bucket_count)
             after = position[0] if position else 0
             page, more = cut(list_facts(connection.connection.cursor(), key, after=after, limit=size + 1), size)
+            actors = find_actors(connection, {row.audit_id for row in page})
         token = page_token(_LIST, str(page[-1].fact.number)) if more else ""
-        return pb.ListMemberFactsResponse(facts=map(_fact, page), next_page_token=token)
+        return pb.ListMemberFactsResponse(facts=[_fact(row, actors) for row in page], next_page_token=token)
+
+    def _tier(self, request: pb.GetMemberTierRequest) -> pb.MemberTier:
+        with self._engine.connect() as connection:
+            key = account_key_of(connection, request.name, self._bucket_count)
+            found = member_tier(connection, self._snapshots, key, self._clock())
+            if found is None:
+                raise CallError(ErrorReason.ACCOUNT_NOT_FOUND, "there is no such account; check its name")
+            actors = find_actors(connection, {found.row.audit_id}) if found.row is not None else {}
+        return _member_tier(found, actors)
 
 
 def _number_part(text: str) -> int:
@@ -129,7 +149,32 @@ def _instant(field: str, stated: Timestamp) -> datetime:
         raise invalid_field(field, "is no time of the calendar; write one") from None
 
 
-def _fact(row: FactRow) -> pb.MemberFact:
+def _member_tier(found: MemberTier, actors: Mapping[bytes, str]) -> pb.MemberTier:
+    programme = found.programme
+    if programme is None:
+        return pb.MemberTier()
+    return pb.MemberTier(
+        tier=found.tier,
+        title=programme.tiers.get(found.tier, ""),
+        fact=None if found.row is None else _fact(found.row, actors),
+        progress=[
+            pb.TierProgress(
+                tier=entry.asked.tier,
+                title=programme.tiers[entry.asked.tier],
+                period=entry.period,
+                counted=progress_text(programme, entry.asked.measure, entry.stands),
+                asked_for=progress_text(programme, entry.asked.measure, entry.asked.least),
+                lacking=progress_text(programme, entry.asked.measure, entry.lacking) if entry.lacking else "",
+                counted_units=entry.stands,
+                asked_for_units=entry.asked.least,
+            )
+            for entry in found.progress
+        ],
+    )
+
+
+def _fact(row: FactRow, actors: Mapping[bytes, str]) -> pb.MemberFact:
+    """Return a fact with who asked for it; nobody did for a tier that was reached, which names its message."""
     fact = row.fact
     return pb.MemberFact(
         kind=_NAMES[fact.kind],
@@ -139,4 +184,5 @@ def _fact(row: FactRow) -> pb.MemberFact:
         ended=not fact.holds,
         number=fact.number,
         record_time=timestamp(row.recorded_at),
+        recorded_by=row.audit_id.hex() if fact.kind is FactKind.REACHED else actors.get(row.audit_id, ""),
     )

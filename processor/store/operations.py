@@ -5,7 +5,7 @@ what they are for.
 Nothing here commits.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -101,6 +101,8 @@ LOAD_DECISIONS: Final = text(
 )
 # Find what an audited action recorded of itself.
 FIND_AUDIT: Final = text("SELECT detail::text AS detail FROM audit WHERE id = :id")
+# Find who asked for audited actions.
+FIND_ACTORS: Final = text("SELECT id, actor FROM audit WHERE id = ANY (:ids)")
 # Record who did what to what, and why.
 KEEP_AUDIT: Final = text(
     "INSERT INTO audit (id, actor, action, subject, reason, detail, at)"
@@ -175,6 +177,13 @@ def find_audit(connection: Connection, audit_id: bytes) -> dict[str, Any] | None
     """Return the detail of an audited action, or None where it never happened."""
     detail = connection.execute(FIND_AUDIT, {"id": audit_id}).scalar_one_or_none()
     return None if detail is None else dict(orjson.loads(detail))
+
+
+def find_actors(connection: Connection, audit_ids: Collection[bytes]) -> dict[bytes, str]:
+    """Return who asked for audited actions; those that never happened are left out."""
+    if not audit_ids:
+        return {}
+    return {bytes(row.id): row.actor for row in connection.execute(FIND_ACTORS, {"ids": list(audit_ids)})}
 
 
 def keep_audit(

@@ -25,25 +25,31 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19processor/v1/member.proto\x12\x0cprocessor.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf5\x01\n\nMemberFact\x12*\n\x04kind\x18\x01 \x01(\x0e\x32\x1c.processor.v1.MemberFactKind\x12\r\n\x05value\x18\x02 \x01(\t\x12.\n\nstart_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x65nded\x18\x05 \x01(\x08\x12\x0e\n\x06number\x18\x06 \x01(\x05\x12/\n\x0brecord_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x84\x01\n\x18RecordMemberFactsRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\'\n\x05\x66\x61\x63ts\x18\x02 \x03(\x0b\x32\x18.processor.v1.MemberFact\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x04 \x01(\t\x12\x12\n\nrequest_id\x18\x05 \x01(\t\"S\n\x19RecordMemberFactsResponse\x12\x10\n\x08recorded\x18\x01 \x01(\x05\x12\x11\n\tunchanged\x18\x02 \x01(\x05\x12\x11\n\tduplicate\x18\x03 \x01(\x08\"O\n\x16ListMemberFactsRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"[\n\x17ListMemberFactsResponse\x12\'\n\x05\x66\x61\x63ts\x18\x01 \x03(\x0b\x32\x18.processor.v1.MemberFact\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*\x8c\x02\n\x0eMemberFactKind\x12 \n\x1cMEMBER_FACT_KIND_UNSPECIFIED\x10\x00\x12\x19\n\x15MEMBER_FACT_KIND_TIER\x10\x01\x12\x1c\n\x18MEMBER_FACT_KIND_SEGMENT\x10\x02\x12\x1d\n\x19MEMBER_FACT_KIND_OPTED_IN\x10\x03\x12\x1b\n\x17MEMBER_FACT_KIND_LISTED\x10\x04\x12!\n\x1dMEMBER_FACT_KIND_MEMBER_SINCE\x10\x05\x12\x1d\n\x19MEMBER_FACT_KIND_BIRTHDAY\x10\x06\x12!\n\x1dMEMBER_FACT_KIND_REACHED_TIER\x10\x07\x32\xd5\x01\n\rMemberService\x12\x64\n\x11RecordMemberFacts\x12&.processor.v1.RecordMemberFactsRequest\x1a\'.processor.v1.RecordMemberFactsResponse\x12^\n\x0fListMemberFacts\x12$.processor.v1.ListMemberFactsRequest\x1a%.processor.v1.ListMemberFactsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19processor/v1/member.proto\x12\x0cprocessor.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8a\x02\n\nMemberFact\x12*\n\x04kind\x18\x01 \x01(\x0e\x32\x1c.processor.v1.MemberFactKind\x12\r\n\x05value\x18\x02 \x01(\t\x12.\n\nstart_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x65nded\x18\x05 \x01(\x08\x12\x0e\n\x06number\x18\x06 \x01(\x05\x12/\n\x0brecord_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0brecorded_by\x18\x08 \x01(\t\"\x84\x01\n\x18RecordMemberFactsRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\'\n\x05\x66\x61\x63ts\x18\x02 \x03(\x0b\x32\x18.processor.v1.MemberFact\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x04 \x01(\t\x12\x12\n\nrequest_id\x18\x05 \x01(\t\"S\n\x19RecordMemberFactsResponse\x12\x10\n\x08recorded\x18\x01 \x01(\x05\x12\x11\n\tunchanged\x18\x02 \x01(\x05\x12\x11\n\tduplicate\x18\x03 \x01(\x08\"O\n\x16ListMemberFactsRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"[\n\x17ListMemberFactsResponse\x12\'\n\x05\x66\x61\x63ts\x18\x01 \x03(\x0b\x32\x18.processor.v1.MemberFact\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"$\n\x14GetMemberTierRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x7f\n\nMemberTier\x12\x0c\n\x04tier\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12&\n\x04\x66\x61\x63t\x18\x03 \x01(\x0b\x32\x18.processor.v1.MemberFact\x12,\n\x08progress\x18\x04 \x03(\x0b\x32\x1a.processor.v1.TierProgress\"\xa0\x01\n\x0cTierProgress\x12\x0c\n\x04tier\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x0e\n\x06period\x18\x03 \x01(\t\x12\x0f\n\x07\x63ounted\x18\x04 \x01(\t\x12\x11\n\tasked_for\x18\x05 \x01(\t\x12\x0f\n\x07lacking\x18\x06 \x01(\t\x12\x15\n\rcounted_units\x18\x07 \x01(\x03\x12\x17\n\x0f\x61sked_for_units\x18\x08 \x01(\x03*\x8c\x02\n\x0eMemberFactKind\x12 \n\x1cMEMBER_FACT_KIND_UNSPECIFIED\x10\x00\x12\x19\n\x15MEMBER_FACT_KIND_TIER\x10\x01\x12\x1c\n\x18MEMBER_FACT_KIND_SEGMENT\x10\x02\x12\x1d\n\x19MEMBER_FACT_KIND_OPTED_IN\x10\x03\x12\x1b\n\x17MEMBER_FACT_KIND_LISTED\x10\x04\x12!\n\x1dMEMBER_FACT_KIND_MEMBER_SINCE\x10\x05\x12\x1d\n\x19MEMBER_FACT_KIND_BIRTHDAY\x10\x06\x12!\n\x1dMEMBER_FACT_KIND_REACHED_TIER\x10\x07\x32\xa4\x02\n\rMemberService\x12\x64\n\x11RecordMemberFacts\x12&.processor.v1.RecordMemberFactsRequest\x1a\'.processor.v1.RecordMemberFactsResponse\x12^\n\x0fListMemberFacts\x12$.processor.v1.ListMemberFactsRequest\x1a%.processor.v1.ListMemberFactsResponse\x12M\n\rGetMemberTier\x12\".processor.v1.GetMemberTierRequest\x1a\x18.processor.v1.MemberTierb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'processor.v1.member_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_MEMBERFACTKIND']._serialized_start=719
-  _globals['_MEMBERFACTKIND']._serialized_end=987
+  _globals['_MEMBERFACTKIND']._serialized_start=1070
+  _globals['_MEMBERFACTKIND']._serialized_end=1338
   _globals['_MEMBERFACT']._serialized_start=77
-  _globals['_MEMBERFACT']._serialized_end=322
-  _globals['_RECORDMEMBERFACTSREQUEST']._serialized_start=325
-  _globals['_RECORDMEMBERFACTSREQUEST']._serialized_end=457
-  _globals['_RECORDMEMBERFACTSRESPONSE']._serialized_start=459
-  _globals['_RECORDMEMBERFACTSRESPONSE']._serialized_end=542
-  _globals['_LISTMEMBERFACTSREQUEST']._serialized_start=544
-  _globals['_LISTMEMBERFACTSREQUEST']._serialized_end=623
-  _globals['_LISTMEMBERFACTSRESPONSE']._serialized_start=625
-  _globals['_LISTMEMBERFACTSRESPONSE']._serialized_end=716
-  _globals['_MEMBERSERVICE']._serialized_start=990
-  _globals['_MEMBERSERVICE']._serialized_end=1203
+  _globals['_MEMBERFACT']._serialized_end=343
+  _globals['_RECORDMEMBERFACTSREQUEST']._serialized_start=346
+  _globals['_RECORDMEMBERFACTSREQUEST']._serialized_end=478
+  _globals['_RECORDMEMBERFACTSRESPONSE']._serialized_start=480
+  _globals['_RECORDMEMBERFACTSRESPONSE']._serialized_end=563
+  _globals['_LISTMEMBERFACTSREQUEST']._serialized_start=565
+  _globals['_LISTMEMBERFACTSREQUEST']._serialized_end=644
+  _globals['_LISTMEMBERFACTSRESPONSE']._serialized_start=646
+  _globals['_LISTMEMBERFACTSRESPONSE']._serialized_end=737
+  _globals['_GETMEMBERTIERREQUEST']._serialized_start=739
+  _globals['_GETMEMBERTIERREQUEST']._serialized_end=775
+  _globals['_MEMBERTIER']._serialized_start=777
+  _globals['_MEMBERTIER']._serialized_end=904
+  _globals['_TIERPROGRESS']._serialized_start=907
+  _globals['_TIERPROGRESS']._serialized_end=1067
+  _globals['_MEMBERSERVICE']._serialized_start=1341
+  _globals['_MEMBERSERVICE']._serialized_end=1633
 # @@protoc_insertion_point(module_scope)

@@ -77,6 +77,7 @@ class MemberFact(_message.Message):
     ENDED_FIELD_NUMBER: _builtins.int
     NUMBER_FIELD_NUMBER: _builtins.int
     RECORD_TIME_FIELD_NUMBER: _builtins.int
+    RECORDED_BY_FIELD_NUMBER: _builtins.int
     kind: Global___MemberFactKind.ValueType
     """What it is about."""
     value: _builtins.str
@@ -88,6 +89,10 @@ class MemberFact(_message.Message):
     """True for a fact that ends what is so; a tier, a membership's day and a birthday then need no value."""
     number: _builtins.int
     """Counts the member's facts in the order of recording, from 1; output only."""
+    recorded_by: _builtins.str
+    """Who asked for it, or, for a tier that was reached, the message that caused it, as 32 hexadecimal digits; output
+    only.
+    """
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
         """From when it is so, to the second; from now on where absent."""
@@ -110,10 +115,11 @@ class MemberFact(_message.Message):
         ended: _builtins.bool = ...,
         number: _builtins.int = ...,
         record_time: _timestamp_pb2.Timestamp | None = ...,
+        recorded_by: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "record_time", b"record_time", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "ended", b"ended", "kind", b"kind", "number", b"number", "record_time", b"record_time", "start_time", b"start_time", "value", b"value"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "ended", b"ended", "kind", b"kind", "number", b"number", "record_time", b"record_time", "recorded_by", b"recorded_by", "start_time", b"start_time", "value", b"value"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -246,3 +252,113 @@ class ListMemberFactsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListMemberFactsResponse: _TypeAlias = ListMemberFactsResponse  # noqa: Y015
+
+@_typing.final
+class GetMemberTierRequest(_message.Message):
+    """Whose tier to return."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """accounts/{account}, or banks/{bank}/accountReferences/{reference}."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetMemberTierRequest: _TypeAlias = GetMemberTierRequest  # noqa: Y015
+
+@_typing.final
+class MemberTier(_message.Message):
+    """A member's tier."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TIER_FIELD_NUMBER: _builtins.int
+    TITLE_FIELD_NUMBER: _builtins.int
+    FACT_FIELD_NUMBER: _builtins.int
+    PROGRESS_FIELD_NUMBER: _builtins.int
+    tier: _builtins.str
+    """The tier, empty where the programme has none."""
+    title: _builtins.str
+    """The tier's name as people see it."""
+    @_builtins.property
+    def fact(self) -> Global___MemberFact:
+        """The fact that gives it; absent for the lowest tier of somebody of whom none is known."""
+
+    @_builtins.property
+    def progress(self) -> _containers.RepeatedCompositeFieldContainer[Global___TierProgress]:
+        """How far the member is in the current period towards each tier that is computed, the lowest first."""
+
+    def __init__(
+        self,
+        *,
+        tier: _builtins.str = ...,
+        title: _builtins.str = ...,
+        fact: Global___MemberFact | None = ...,
+        progress: _abc.Iterable[Global___TierProgress] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["fact", b"fact"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fact", b"fact", "progress", b"progress", "tier", b"tier", "title", b"title"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MemberTier: _TypeAlias = MemberTier  # noqa: Y015
+
+@_typing.final
+class TierProgress(_message.Message):
+    """How far a member is towards one tier."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TIER_FIELD_NUMBER: _builtins.int
+    TITLE_FIELD_NUMBER: _builtins.int
+    PERIOD_FIELD_NUMBER: _builtins.int
+    COUNTED_FIELD_NUMBER: _builtins.int
+    ASKED_FOR_FIELD_NUMBER: _builtins.int
+    LACKING_FIELD_NUMBER: _builtins.int
+    COUNTED_UNITS_FIELD_NUMBER: _builtins.int
+    ASKED_FOR_UNITS_FIELD_NUMBER: _builtins.int
+    tier: _builtins.str
+    """The tier."""
+    title: _builtins.str
+    """The tier's name as people see it."""
+    period: _builtins.str
+    """The current period, such as 2026, 2026-11 or lifetime."""
+    counted: _builtins.str
+    """What the member has, with its unit, such as 1,200.00 EUR."""
+    asked_for: _builtins.str
+    """What the tier asks for, with its unit."""
+    lacking: _builtins.str
+    """What is lacking, with its unit; empty where nothing is."""
+    counted_units: _builtins.int
+    """The member's counter in its smallest unit; amounts in several currencies in equal parts of all of them."""
+    asked_for_units: _builtins.int
+    """What the tier asks for in the same unit."""
+    def __init__(
+        self,
+        *,
+        tier: _builtins.str = ...,
+        title: _builtins.str = ...,
+        period: _builtins.str = ...,
+        counted: _builtins.str = ...,
+        asked_for: _builtins.str = ...,
+        lacking: _builtins.str = ...,
+        counted_units: _builtins.int = ...,
+        asked_for_units: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asked_for", b"asked_for", "asked_for_units", b"asked_for_units", "counted", b"counted", "counted_units", b"counted_units", "lacking", b"lacking", "period", b"period", "tier", b"tier", "title", b"title"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TierProgress: _TypeAlias = TierProgress  # noqa: Y015

@@ -45,6 +45,11 @@ class MemberServiceStub:
                 request_serializer=processor_dot_v1_dot_member__pb2.ListMemberFactsRequest.SerializeToString,
                 response_deserializer=processor_dot_v1_dot_member__pb2.ListMemberFactsResponse.FromString,
                 _registered_method=True)
+        self.GetMemberTier = channel.unary_unary(
+                '/processor.v1.MemberService/GetMemberTier',
+                request_serializer=processor_dot_v1_dot_member__pb2.GetMemberTierRequest.SerializeToString,
+                response_deserializer=processor_dot_v1_dot_member__pb2.MemberTier.FromString,
+                _registered_method=True)
 
 
 class MemberServiceServicer:
@@ -66,6 +71,13 @@ class MemberServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetMemberTier(self, request, context):
+        """Returns the tier of one member as it is now, what gives it, and how far the member is towards those computed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_MemberServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -78,6 +90,11 @@ def add_MemberServiceServicer_to_server(servicer, server):
                     servicer.ListMemberFacts,
                     request_deserializer=processor_dot_v1_dot_member__pb2.ListMemberFactsRequest.FromString,
                     response_serializer=processor_dot_v1_dot_member__pb2.ListMemberFactsResponse.SerializeToString,
+            ),
+            'GetMemberTier': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetMemberTier,
+                    request_deserializer=processor_dot_v1_dot_member__pb2.GetMemberTierRequest.FromString,
+                    response_serializer=processor_dot_v1_dot_member__pb2.MemberTier.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -135,6 +152,33 @@ class MemberService:
             '/processor.v1.MemberService/ListMemberFacts',
             processor_dot_v1_dot_member__pb2.ListMemberFactsRequest.SerializeToString,
             processor_dot_v1_dot_member__pb2.ListMemberFactsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetMemberTier(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/processor.v1.MemberService/GetMemberTier',
+            processor_dot_v1_dot_member__pb2.GetMemberTierRequest.SerializeToString,
+            processor_dot_v1_dot_member__pb2.MemberTier.FromString,
             options,
             channel_credentials,
             insecure,

@@ -39,6 +39,8 @@ class MemberServiceStub:
     """
     ListMemberFacts: _grpc.UnaryUnaryMultiCallable[_member_pb2.ListMemberFactsRequest, _member_pb2.ListMemberFactsResponse]
     """Lists what was recorded of one member, in the order of recording."""
+    GetMemberTier: _grpc.UnaryUnaryMultiCallable[_member_pb2.GetMemberTierRequest, _member_pb2.MemberTier]
+    """Returns the tier of one member as it is now, what gives it, and how far the member is towards those computed."""
 
 @_typing.type_check_only
 class MemberServiceAsyncStub(MemberServiceStub):
@@ -51,6 +53,8 @@ class MemberServiceAsyncStub(MemberServiceStub):
     """
     ListMemberFacts: _aio.UnaryUnaryMultiCallable[_member_pb2.ListMemberFactsRequest, _member_pb2.ListMemberFactsResponse]  # type: ignore[assignment]
     """Lists what was recorded of one member, in the order of recording."""
+    GetMemberTier: _aio.UnaryUnaryMultiCallable[_member_pb2.GetMemberTierRequest, _member_pb2.MemberTier]  # type: ignore[assignment]
+    """Returns the tier of one member as it is now, what gives it, and how far the member is towards those computed."""
 
 class MemberServiceServicer(metaclass=_abc_1.ABCMeta):
     """Says what is known of members, as far as rules of their programme ask for it."""
@@ -72,5 +76,13 @@ class MemberServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_member_pb2.ListMemberFactsResponse, _abc.Awaitable[_member_pb2.ListMemberFactsResponse]]:
         """Lists what was recorded of one member, in the order of recording."""
+
+    @_abc_1.abstractmethod
+    def GetMemberTier(
+        self,
+        request: _member_pb2.GetMemberTierRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_member_pb2.MemberTier, _abc.Awaitable[_member_pb2.MemberTier]]:
+        """Returns the tier of one member as it is now, what gives it, and how far the member is towards those computed."""
 
 def add_MemberServiceServicer_to_server(servicer: MemberServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

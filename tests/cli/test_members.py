@@ -153,7 +153,13 @@ def test_members_are_recorded_shown_and_imported(airline: House) -> None:
 
     shown = airline.json("members", "show", member)
     assert ["gold", "02-29", "crew"] == [fact["value"] for fact in shown]
-    assert "02-29" in airline.call("members", "show", member)
+    told = airline.call("members", "show", member)
+    assert "02-29" in told
+    assert "The tier of banks/harbour/accountReferences/A-1 is Gold (gold), recorded by " in " ".join(
+        airline.printed[-1].split()
+    )
+    tier = airline.json("members", "tier", member)
+    assert ("gold", "Gold", []) == (tier["tier"], tier["title"], tier["progress"])
     airline.call("members", "set", member, "--ends", "segment:crew", "--ends", "tier", "--reason", "Ticket 4712")
     assert [True, True] == [fact["ended"] for fact in airline.json("members", "show", member)[3:]]
 

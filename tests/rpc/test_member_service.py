@@ -63,10 +63,11 @@ def test_facts_are_recorded_once_and_listed(stub: MemberServiceStub, name: str) 
     assert pb.RecordMemberFactsResponse(recorded=3, duplicate=True) == stub.RecordMemberFacts(request)
 
     now = timestamp(NOW)
+    recorded: dict[str, Any] = {"record_time": now, "recorded_by": "maria"}
     expected = [
-        pb.MemberFact(kind=GOLD.kind, value="gold", start_time=now, number=1, record_time=now),
-        pb.MemberFact(kind=BIRTHDAY.kind, value="02-29", start_time=now, number=2, record_time=now),
-        pb.MemberFact(kind=GOLD.kind, value="silver", start_time=later, end_time=end, number=3, record_time=now),
+        pb.MemberFact(kind=GOLD.kind, value="gold", start_time=now, number=1, **recorded),
+        pb.MemberFact(kind=BIRTHDAY.kind, value="02-29", start_time=now, number=2, **recorded),
+        pb.MemberFact(kind=GOLD.kind, value="silver", start_time=later, end_time=end, number=3, **recorded),
     ]
     first = stub.ListMemberFacts(pb.ListMemberFactsRequest(parent=name, page_size=2))
     rest = stub.ListMemberFacts(pb.ListMemberFactsRequest(parent=name, page_token=first.next_page_token))
