@@ -4,23 +4,24 @@ Step four of a decision, after the fold and the merchant match; it reads no bala
 give the same entitlement at any time and in any order.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from operator import attrgetter
 from typing import Final, NamedTuple
 
 from processor.core.circumstances import Circumstances
-from processor.core.contest import Entitlement, Lost, contest
+from processor.core.contest import Entitlement, Lost, add, contest
 from processor.core.event import CLEARING_KINDS, Event
 from processor.core.expressed import unexpressed
 from processor.core.lifecycle import PurchaseState
 from processor.core.merchant_match import match_merchant
-from processor.core.money import divide
+from processor.core.money import scaled
 from processor.core.outcome import Reason
 from processor.core.person import NOBODY, Fact, Member, member_at
-from processor.core.plan import Plan, Steps
+from processor.core.plan import Plan
 from processor.core.programme import Partner, Programme
 from processor.core.purchase import Amounts, Folded
 from processor.core.ripening import follow
+from processor.core.steps import PLAIN, Bearing, Step, Steps, bearing_of
 from processor.core.taken_off import for_goods
 from processor.core.till import entitle_at_till
 
@@ -62,7 +63,10 @@ def entitle(programme: Programme, folded: Folded, facts: Sequence[Fact] = ()) ->
 
 def has_amounts(folded: Folded) -> bool:
     """Tell whether anything of a purchase is promised, cleared or paid back."""
-    return any(open_minor or cleared_minor for _, open_minor, cleared_minor in folded.transaction)
+    for _, open_minor, cleared_minor in folded.transaction:  # noqa: SIM110 - every message comes here.
+        if open_minor or cleared_minor:
+            return True
+    return False
 
 
 def circumstances_of(
@@ -70,20 +74,20 @@ def circumstances_of(
 ) -> Circumstances:
     """Return where, when and how a purchase was made, as its anchor and the brand that it matched say, and of what."""
     return Circumstances(
-        partner=partner.id if partner else None,
-        sector=partner.sector if partner else "",
-        product=anchor.product,
-        mcc=anchor.mcc,
-        acquirer=anchor.acquirer,
-        acceptor=anchor.acceptor,
-        channel=anchor.channel,
-        currency=anchor.amount.currency if anchor.amount else "",
-        local_date=anchor.local_date,
-        local_time=anchor.local_time,
-        member=member,
-        country=anchor.country,
-        instant=None if anchor.kind in CLEARING_KINDS else anchor.at,
-        product_codes=product_codes,
+        partner.id if partner is not None else None,
+        partner.sector if partner is not None else "",
+        anchor.product,
+        anchor.mcc,
+        anchor.acquirer,
+        anchor.acceptor,
+        anchor.channel,
+        anchor.amount.currency if anchor.amount is not None else "",
+        anchor.local_date,
+        anchor.local_time,
+        member,
+        anchor.country,
+        None if anchor.kind in CLEARING_KINDS else anchor.at,
+        product_codes,
     )
 
 
@@ -106,11 +110,19 @@ def entitle_amounts(
     at_till: list[Entitlement] = []
     if plan.at_till is not None:
         at_till, folded = entitle_at_till(programme, plan.at_till, folded, lost)
-    unrated, given = _measured(plan, folded)
-    if folded.course is not None:
-        given = follow(programme, folded, at.product, given, lambda other: _measured(plan, other)[1])
-    if plan.contested or plan.multipliers:
-        given = contest(programme, plan, given, lost)
+    if lost is None and folded.course is None and len(folded.billing) == len(folded.transaction) == 1:
+        steps = _steps(plan, folded.billing[0], folded.transaction[0])
+        unrated, bearing = steps.unrated, steps.bearing
+        given = _given(steps.settled, folded.billing[0], folded.transaction[0])
+        if steps.additions is not None:
+            given = add(given, steps.additions) if steps.additions else given
+            bearing = PLAIN
+    else:
+        unrated, bearing, given = _measured(plan, folded)
+        if folded.course is not None:
+            given = follow(programme, folded, at.product, given, lambda other: _measured(plan, other)[2])
+    if bearing.contested or bearing.multipliers:
+        given = contest(programme, bearing, given, lost)
     given += at_till
     reason = None
     if not given:
@@ -119,13 +131,24 @@ def entitle_amounts(
     return Entitled(partner, tuple(given), unrated, reason, at.member)
 
 
-def _measured(plan: Plan, folded: Folded) -> tuple[tuple[str, ...], list[Entitlement]]:
-    """Return the rules without any rate and what the others give for a purchase's amounts, in the rules' order."""
-    billing, transaction = folded.billing, folded.transaction
-    if len(billing) == 1 and len(transaction) == 1:
-        steps = plan.steps(billing[0].currency, transaction[0].currency)
-        return steps.unrated, _given(steps, billing[0], transaction[0])
-    return _given_in_several(plan, folded)
+def _measured(plan: Plan, folded: Folded) -> tuple[tuple[str, ...], Bearing, list[Entitlement]]:
+    """Return what the rules give for a purchase's amounts, in their order, before they bear on each other.
+
+    Beside it stand the rules without any rate, and how those that apply bear on each other.
+    """
+    if len(folded.billing) == len(folded.transaction) == 1:
+        steps = _steps(plan, folded.billing[0], folded.transaction[0])
+        return steps.unrated, steps.bearing, _given(steps.steps, folded.billing[0], folded.transaction[0])
+    return _measured_in_several(plan, folded)
+
+
+def _steps(plan: Plan, billing: Amounts, transaction: Amounts) -> Steps:
+    return plan.steps(
+        billing.currency,
+        billing.open_minor + billing.cleared_minor,
+        transaction.currency,
+        transaction.open_minor + transaction.cleared_minor,
+    )
 
 
 def _nothing(partner: Partner | None, reason: Reason, member: Member = NOBODY) -> Entitled:
@@ -161,25 +184,20 @@ _WHY_NOTHING: Final = {
 }
 
 
-def _given(steps: Steps, billing: Amounts, transaction: Amounts) -> list[Entitlement]:
-    """Return what the rules give for one amount as billed and as paid, in the rules' order.
+def _given(steps: Iterable[Step], billing: Amounts, transaction: Amounts) -> list[Entitlement]:
+    """Return what rules give for one amount as billed and as paid, in the rules' order.
 
-    A fixed benefit is given from the first part that clears on, and a lone refund takes none; fixed money is never
-    more than what was paid.
+    A fixed benefit is given from the first part that clears on; fixed money is never more than what was paid.
     """
     given: list[Entitlement] = []
     billed_cleared, paid_cleared = billing.cleared_minor, transaction.cleared_minor
     billed_whole, paid_whole = billing.open_minor + billed_cleared, transaction.open_minor + paid_cleared
-    for rule, billed, unit, numerator, denominator, rounding, fixed, is_money, ranged, lowest, highest in steps.steps:
+    for rule, billed, unit, numerator, more, denominator, fixed, is_money in steps:
         whole, cleared = (billed_whole, billed_cleared) if billed else (paid_whole, paid_cleared)
-        if ranged and not lowest <= abs(whole) <= highest:
-            continue
         if fixed is None:
-            total = divide(whole * numerator, denominator, rounding)
+            total = scaled(whole, numerator, more, denominator)
             if cleared:
-                cleared = total if cleared == whole else divide(cleared * numerator, denominator, rounding)
-        elif whole <= 0:
-            continue
+                cleared = total if cleared == whole else scaled(cleared, numerator, more, denominator)
         elif is_money:
             total, cleared = min(fixed, whole), max(0, min(fixed, cleared))
         else:
@@ -188,34 +206,49 @@ def _given(steps: Steps, billing: Amounts, transaction: Amounts) -> list[Entitle
     return given
 
 
-def _given_in_several(plan: Plan, folded: Folded) -> tuple[tuple[str, ...], list[Entitlement]]:
-    """Return the rules without any rate and what the others give, where amounts are in several currencies or none.
+def _measured_in_several(plan: Plan, folded: Folded) -> tuple[tuple[str, ...], Bearing, list[Entitlement]]:
+    """Return the same where amounts are in several currencies or none.
 
     Miles add up over the currencies, a fixed number of them is given once; money is given in each.
+    A multiplier counts where one of the amounts is in its range.
     """
     paid = {entry.currency for entry in folded.transaction}
-    parts = [
-        _given(plan.steps(entry.currency, None, domestic=entry.currency in paid), entry, entry)
-        for entry in folded.billing
-    ]
-    parts += [_given(plan.steps(None, entry.currency), entry, entry) for entry in folded.transaction]
+    parts = []
+    for entry in folded.billing:
+        whole, domestic = entry.open_minor + entry.cleared_minor, entry.currency in paid
+        parts.append(_given(plan.steps(entry.currency, whole, None, 0, domestic=domestic).steps, entry, entry))
+    for entry in folded.transaction:
+        whole = entry.open_minor + entry.cleared_minor
+        parts.append(_given(plan.steps(None, 0, entry.currency, whole).steps, entry, entry))
     summed: dict[tuple[str, str], Entitlement] = {}
-    for entry in (entry for part in parts for entry in part):
-        key = entry.rule.id, entry.unit
+    for gives in (gives for part in parts for gives in part):
+        key = gives.rule.id, gives.unit
         before = summed.get(key)
         if before is None:
-            summed[key] = entry
-        elif entry.rule.once:
-            summed[key] = entry._replace(cleared=max(before.cleared, entry.cleared))
+            summed[key] = gives
+        elif gives.rule.once:
+            summed[key] = gives._replace(cleared=max(before.cleared, gives.cleared))
         else:
-            summed[key] = entry._replace(total=before.total + entry.total, cleared=before.cleared + entry.cleared)
+            summed[key] = gives._replace(total=before.total + gives.total, cleared=before.cleared + gives.cleared)
     unrated = tuple(
         rule.id
         for rule in plan.rules
         if (rule.rates or rule.convert)
-        and all(plan.lacks_rate(rule, entry.currency) for entry in folded.amounts(rule.base))
+        and all(plan.terms.lacks_rate(rule, entry.currency) for entry in folded.amounts(rule.base))
     )
-    return unrated, sorted(summed.values(), key=attrgetter("rule.order"))
+    bearing = plan.bearing
+    if plan.has_edges:
+        holds = plan.terms.holds
+        applying = [
+            rule
+            for rule in plan.rules
+            if any(
+                holds(rule, entry.currency, entry.open_minor + entry.cleared_minor)
+                for entry in folded.amounts(rule.base)
+            )
+        ]
+        bearing = bearing_of(applying, plan.terms)
+    return unrated, bearing, sorted(summed.values(), key=attrgetter("rule.order"))
 
 
 def by_rule_and_unit(entitled: Entitled) -> Mapping[tuple[str, str], Entitlement]:

@@ -10,7 +10,7 @@ from processor.core.account_terms import AccountTerms
 from processor.core.accrual import Entitled
 from processor.core.contest import Entitlement
 from processor.core.event import Event
-from processor.core.grant import Grant, regrant, release
+from processor.core.grant import Grant, grant_first, regrant, release
 from processor.core.kept_purchase import Purchase
 from processor.core.lifecycle import Effect
 from processor.core.posting import funder_party
@@ -63,29 +63,48 @@ def awards_of(
 
     Where the revision, the date or the card changed, because an earlier event arrived late, the old counters are given
     back first and the whole grant is asked for anew.
-    A rule that nothing limits and that never gave the purchase anything is granted what it entitles to.
     """
     rulings = Rulings(events) if programme.velocity else None
     if purchase.grants or purchase.revision is not None or carried:
         return _awarded_again(purchase, programme, entitled, moment, terms, rulings, carried)
+    return _awarded_first(purchase, programme, entitled, moment, terms, rulings)
+
+
+def _awarded_first(
+    purchase: Purchase,
+    programme: Programme,
+    entitled: Entitled,
+    moment: Event,
+    terms: AccountTerms,
+    rulings: Rulings | None,
+) -> tuple[Award, ...]:
+    """Return the awards of a purchase that was granted nothing before.
+
+    It runs for most messages: what nothing limits is granted as it is, and what caps alone limit as far as they allow.
+    """
     awards: list[Award] = []
-    limited, bank, partner = programme.limited, terms.bank, entitled.partner
+    watched, bank, partner, day, card = programme.watched, terms.bank, entitled.partner, moment.local_date, moment.card
     for entry in entitled.entitlements:
         rule, unit, total, cleared = entry
-        if rule.id in limited:
-            never = Grant(rule.id, unit)
+        rule_id = rule.id
+        if rule_id in watched:
+            never = Grant(rule_id, unit)
             awards.append(_awarded(purchase, programme, entitled, moment, terms, rulings, rule, entry, never, never))
             continue
-        available = min(total, cleared)
+        granted, cut_by = total, None
+        if total > 0 and rule_id in programme.caps_of_rule:
+            limits = programme.limits(rule_id, unit, day, card)
+            granted, cut_by = grant_first(limits, total, purchase.id, terms.used, terms.reserved)
+        available = min(granted, cleared)
         awards.append(
             Award(
-                rule.id,
+                rule_id,
                 rule.benefit,
                 funder_party(programme, rule.funder, bank=bank, partner=partner),
-                Grant(rule.id, unit, total, total, available),
-                total - available,
+                Grant(rule_id, unit, total, granted, available),
+                granted - available,
                 available,
-                None,
+                cut_by,
                 _NEVER,
             )
         )

@@ -4,14 +4,15 @@ It decides by what the rules give before any cap, and ties by identifier; what l
 It runs for every message, so that it is written for few rules and no detours.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from operator import attrgetter
 from typing import Final, NamedTuple
 
-from processor.core.money import divide
-from processor.core.plan import Multipliers, Plan
+from processor.core.exclusive import beats
+from processor.core.money import divide, scaled
 from processor.core.programme import Programme
 from processor.core.rule import Best, Rule, Stacking
+from processor.core.steps import Addition, Bearing, Multipliers
 
 
 class Entitlement(NamedTuple):
@@ -41,69 +42,103 @@ class Lost(NamedTuple):
 
 
 def contest(
-    programme: Programme, plan: Plan, given: list[Entitlement], lost: list[Lost] | None = None
+    programme: Programme, bearing: Bearing, given: list[Entitlement], lost: list[Lost] | None = None
 ) -> list[Entitlement]:
     """Return what counts in the end, in the rules' order, and add what lost to ``lost`` where it is asked for.
 
     Groups without a multiplier are settled first, so that a multiplier multiplies what counts; the others hold no rule
     that is multiplied, which the programme's checks see to.
     """
-    late = plan.late
+    contested, late, multipliers = bearing
     standing = [entry for entry in given if entry.rule.exclusive not in late] if late else given
-    if plan.contested:
-        standing = _settled(programme, standing, lost)
-    multiplied = _multiplied(programme, plan.multipliers, standing, lost) if plan.multipliers else []
+    if contested:
+        standing = _settled(programme.groups, standing, lost)
+    multiplied = _multiplied(programme, multipliers, standing, lost) if multipliers else []
     if late:
         waiting = [entry for entry in given if entry.rule.exclusive in late]
-        multiplied = _settled(programme, waiting + multiplied, lost)
-    return _in_order(standing, multiplied) if multiplied else standing
+        multiplied = _settled(programme.groups, waiting + multiplied, lost)
+    return sorted([*standing, *multiplied], key=_ORDER) if multiplied else standing
 
 
-def _in_order(standing: list[Entitlement], multiplied: list[Entitlement]) -> list[Entitlement]:
-    """Return what multipliers give at its place among the rest, which is in order: behind what has a rate."""
-    if len(multiplied) > 1:
-        multiplied.sort(key=_ORDER)
-    place, first = 0, multiplied[0].rule.order
-    for entry in standing:
-        if entry.rule.order > first:
-            break
-        place += 1
-    return standing[:place] + multiplied + standing[place:]
+def add(given: list[Entitlement], additions: Iterable[Addition]) -> list[Entitlement]:
+    """Return what counts where it is known beforehand which multipliers add to what, each addition rounded for itself.
+
+    Additions come the last first, so that each finds its place.
+    """
+    whole = list(given)
+    for rule, place, bases, numerator, more, denominator in additions:
+        total = cleared = 0
+        unit = ""
+        for base in bases:
+            _, unit, base_total, base_cleared = given[base]
+            added = scaled(base_total, numerator, more, denominator)
+            total += added
+            if base_cleared:
+                cleared += added if base_cleared == base_total else scaled(base_cleared, numerator, more, denominator)
+        whole.insert(place, Entitlement(rule, unit, total, cleared))
+    return whole
 
 
 _ORDER: Final = attrgetter("rule.order")
 
 
-def _settled(programme: Programme, given: list[Entitlement], lost: list[Lost] | None) -> list[Entitlement]:
-    """Let one rule of each exclusive group count; a rule that gives nothing does not compete."""
-    worth: dict[str, dict[str, int]] = {}
-    for rule, _, total, _ in given:
+def _settled(
+    groups: Mapping[str, Best],
+    given: list[Entitlement],
+    lost: list[Lost] | None,
+    worth: Mapping[str, int] | None = None,
+) -> list[Entitlement]:
+    """Let one rule of each exclusive group count; a rule that gives nothing does not compete, and stays.
+
+    What a refund takes back is measured as what it was.
+    ``worth`` says what each rule gives where some give in several units, which then stand next to each other.
+    """
+    leading: dict[str | None, tuple[int, Rule]] = {}
+    settled: set[str] | None = None
+    before: Rule | None = None
+    for entry in given:
+        rule, total = entry[0], entry[2]
         group = rule.exclusive
-        if group is not None and total:
-            rules = worth.setdefault(group, {})
-            rules[rule.id] = rules.get(rule.id, 0) + abs(total)
-    winners = {group: _winner(programme, group, rules) for group, rules in worth.items() if len(rules) > 1}
-    if not winners:
+        if group is None or not total:
+            continue
+        if worth is not None:
+            gives = worth[rule.id]
+        elif rule is before:
+            return _settled(groups, given, lost, _worth(given))
+        else:
+            gives, before = abs(total), rule
+        leader = leading.get(group)
+        if leader is None:
+            leading[group] = gives, rule
+        elif leader[1] is not rule:
+            settled = settled or set()
+            settled.add(group)
+            if beats(groups[group], gives, rule, *leader):
+                leading[group] = gives, rule
+    if settled is None:
         return given
     if lost is not None:
         lost += [
-            Lost(rule.id, unit, total, winners[rule.exclusive], rule.exclusive)
+            Lost(rule.id, unit, total, leading[rule.exclusive][1].id, rule.exclusive)
             for rule, unit, total, _ in given
-            if total and rule.exclusive in winners and winners[rule.exclusive] != rule.id
+            if total and rule.exclusive in settled and leading[rule.exclusive][1] is not rule
         ]
-    return [entry for entry in given if winners.get(entry[0].exclusive or "", entry[0].id) == entry[0].id]
+    return [
+        entry
+        for entry in given
+        if (group := entry[0].exclusive) is None
+        or group not in settled
+        or leading[group][1] is entry[0]
+        or not (entry[2] if worth is None else worth[entry[0].id])
+    ]
 
 
-def _winner(programme: Programme, group: str, worth: dict[str, int]) -> str:
-    """Return the rule that counts, the first by identifier among equals.
-
-    What a refund takes back is measured as what it was.
-    """
-    best = programme.groups[group]
-    if best is Best.FIRST:
-        return min((programme.rule(rule_id).priority, rule_id) for rule_id in worth)[1]
-    wanted = max(worth.values()) if best is Best.HOLDER else min(worth.values())
-    return min([rule_id for rule_id, gives in worth.items() if gives == wanted])
+def _worth(given: Iterable[Entitlement]) -> dict[str, int]:
+    """Return what each rule gives in all units together."""
+    worth: dict[str, int] = {}
+    for rule, _, total, _ in given:
+        worth[rule.id] = worth.get(rule.id, 0) + abs(total)
+    return worth
 
 
 def _multiplied(

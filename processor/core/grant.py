@@ -122,6 +122,23 @@ def regrant(
     return Grant(rule, unit, entitled, granted, min(granted, cleared), counted, taken), binding
 
 
+def grant_first(
+    limits: tuple[Limit, ...],
+    entitled: int,
+    purchase_id: bytes,
+    used: MutableMapping[CounterKey, int],
+    reserved: Mapping[CounterKey, int],
+) -> tuple[int, str | None]:
+    """Return what :func:`regrant` grants of a rule that gave nothing before and has caps alone, and what cut it.
+
+    ``entitled`` is above zero.
+    """
+    granted, binding = _limited(limits, 0, entitled, purchase_id, used, reserved)
+    if granted:
+        _take(limits, 0, granted, purchase_id, used)
+    return granted, binding
+
+
 def _tallied(
     tally: Tally, previous: Grant, progress: Entitlement | None, day: date, used: MutableMapping[CounterKey, int]
 ) -> tuple[Counted, int, int]:

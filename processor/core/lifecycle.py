@@ -83,19 +83,20 @@ def effect_of(message: CardMessage, financial: FinancialMeaning) -> Effect:
     by_kind = EFFECTS.get(message.kind)
     if by_kind is not None:
         return by_kind
-    answered = message.direction in {Direction.RESPONSE, Direction.ADVICE_RESPONSE}
+    direction, response_code = message.direction, message.response_code
     if message.kind is MessageKind.REVERSAL:
-        accepted = is_approved(message.response_code) or message.response_code == REVERSAL_ACCEPTED
+        answered = direction is Direction.RESPONSE or direction is Direction.ADVICE_RESPONSE
+        accepted = is_approved(response_code) or response_code == REVERSAL_ACCEPTED
         if answered and (message.original_trace is None or not accepted):
             return Effect.NONE
         return Effect.REVERSED
-    if message.direction is Direction.ADVICE_RESPONSE:
+    if direction is Direction.ADVICE_RESPONSE:
         return Effect.NONE
-    if message.direction is Direction.REQUEST:
+    if direction is Direction.REQUEST:
         return Effect.REQUESTED
-    if not message.response_code and message.direction is Direction.RESPONSE:
+    if not response_code and direction is Direction.RESPONSE:
         return Effect.NONE
-    if message.response_code and not is_approved(message.response_code):
+    if response_code and not is_approved(response_code):
         return Effect.DECLINED
     if message.kind is MessageKind.FINANCIAL and financial is FinancialMeaning.FINAL:
         return Effect.FINAL

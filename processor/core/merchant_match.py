@@ -13,9 +13,10 @@ def match_merchant(programme: Programme, *, acquirer: str, acceptor: str, termin
     best: Merchant | None = None
     best_closeness = -1
     for merchant in programme.merchants.get((acquirer, acceptor), ()):
-        if merchant.terminal not in {None, terminal} or merchant.mcc not in {None, mcc}:
+        own_terminal, own_mcc = merchant.terminal, merchant.mcc
+        if (own_terminal is not None and own_terminal != terminal) or (own_mcc is not None and own_mcc != mcc):
             continue
-        closeness = 2 * (merchant.terminal is not None) + (merchant.mcc is not None)
+        closeness = 2 * (own_terminal is not None) + (own_mcc is not None)
         if closeness > best_closeness:
             best, best_closeness = merchant, closeness
     return best

@@ -44,6 +44,25 @@ def divide(numerator: int, denominator: int, rounding: Rounding) -> int:
     return magnitude if numerator >= 0 else -magnitude
 
 
+def prepared(numerator: int, denominator: int, rounding: Rounding) -> tuple[int, int, int]:
+    """Return a factor as :func:`scaled` takes it: what to multiply by, what to add, and what to divide by.
+
+    ``denominator`` is positive; half-even has no number to add and is marked by one below zero.
+    """
+    if rounding is Rounding.HALF_UP:
+        return 2 * numerator, denominator, 2 * denominator
+    more = {Rounding.DOWN: 0, Rounding.UP: denominator - 1, Rounding.HALF_EVEN: -1}[rounding]
+    return numerator, more, denominator
+
+
+def scaled(amount: int, numerator: int, more: int, denominator: int) -> int:
+    """Return what :func:`divide` gives for ``amount`` times a prepared factor, with less work for each amount."""
+    product = amount * numerator
+    if more < 0:
+        return divide(product, denominator, Rounding.HALF_EVEN)
+    return (product + more) // denominator if product >= 0 else -((more - product) // denominator)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Money:
     """An amount of one currency: ``amount_minor`` in its smallest unit, ``currency`` an ISO 4217 letter code."""

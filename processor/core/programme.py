@@ -26,6 +26,7 @@ from processor.core.qualification import Measure, Qualification
 from processor.core.reward import SoftReward
 from processor.core.rule import Benefit, Best, Clawback, Ratio, Rule, Spent, Stacking
 from processor.core.statement import LAST_DAY
+from processor.core.steps import Terms
 from processor.core.tally import Tally
 from processor.core.timing import Timing
 from processor.core.velocity import Velocity
@@ -169,7 +170,7 @@ class Programme:
     later, and ``in_proportion`` that a rule takes back in proportion; ``keeps_spent`` that one leaves with the holder
     what a refund takes back.
     ``rules`` are in their own order; ``caps_of_rule``, ``budgets_of_rule``, ``velocity_of_rule``, ``tallies`` and
-    ``plan`` are their indexes; ``limited`` are those that look at more than the purchase.
+    ``plan`` are their indexes; ``watched`` are those that look at more than the purchase and its caps.
     ``kept_caps_of_rule`` are the caps of which a grant keeps what it took, and ``drawing`` the rules whose grants keep
     what they took of a limit.
     ``periods`` are the kinds of periods that an account's counters count in, each with its statement day.
@@ -227,7 +228,7 @@ class Programme:
     caps_of_rule: Mapping[str, tuple[Cap, ...]] = field(init=False)
     kept_caps_of_rule: Mapping[str, tuple[Cap, ...]] = field(init=False, repr=False, compare=False)
     drawing: frozenset[str] = field(init=False, repr=False, compare=False)
-    limited: frozenset[str] = field(init=False, repr=False, compare=False)
+    watched: frozenset[str] = field(init=False, repr=False, compare=False)
     periods: frozenset[tuple[CapPeriod, int]] = field(init=False, repr=False, compare=False)
     counts_cards: bool = field(init=False)
     at_till: frozenset[str] = field(init=False, repr=False, compare=False)
@@ -244,6 +245,7 @@ class Programme:
     _by_id: Mapping[str, Rule] = field(init=False, repr=False, compare=False)
     _kinds: Kinds = field(init=False, repr=False, compare=False)
     _by_kind: dict[tuple[object, ...], Plan] = field(init=False, repr=False, compare=False)
+    _plans: dict[tuple[object, ...], Plan] = field(init=False, repr=False, compare=False)
     _limits: dict[tuple[str, str, date], tuple[Limit, ...]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -272,7 +274,7 @@ class Programme:
         object.__setattr__(self, "_by_id", {rule.id: rule for rule in rules})
         object.__setattr__(self, "_kinds", Kinds(rule.when for rule in rules))
         object.__setattr__(self, "tallies", {rule.id: rule.tally for rule in rules if rule.tally})
-        object.__setattr__(self, "limited", frozenset().union(caps, budgets, velocity, self.tallies))
+        object.__setattr__(self, "watched", self.drawing.union(velocity, self.tallies))
         kinds = {(cap.period, cap.statement_day or LAST_DAY) for cap in self.caps}
         kinds |= {(budget.period, LAST_DAY) for budget in self.budgets if budget.holders is not None}
         kinds |= {(tally.period, LAST_DAY) for tally in self.tallies.values()}
@@ -281,6 +283,7 @@ class Programme:
         object.__setattr__(self, "periods", frozenset(kinds))
         object.__setattr__(self, "measures", tuple(measures.values()))
         object.__setattr__(self, "_by_kind", {})
+        object.__setattr__(self, "_plans", {})
         object.__setattr__(self, "_limits", {})
         object.__setattr__(self, "asked", asked_by((rule.when.person for rule in rules), tuple(self.tiers)))
 
@@ -307,17 +310,30 @@ class Programme:
         found = self._by_kind.get(kind)
         if found is None:
             applying = tuple([rule for rule in self.rules if _may_apply(rule, at)])
-            found = plan_of(
-                without_earning(applying),
-                unit=self.unit,
-                stacking=self.stacking,
-                before_mark_up=self.before_mark_up(at.product),
-                exchange=Exchange(self.rate_sources, at.local_date) if self.rate_sources else None,
-            )
+            found = self._plan_of(without_earning(applying), at)
             if len(self._by_kind) >= MOST_KINDS:
                 self._by_kind.clear()
             self._by_kind[kind] = found
         return found.of(at) if found.personal else found
+
+    def _plan_of(self, rules: tuple[Rule, ...], at: Circumstances) -> Plan:
+        """Return what has to be done with some rules; kinds of purchases with the same rules share a plan."""
+        before_mark_up = self.before_mark_up(at.product)
+        exchange = Exchange(self.rate_sources, at.local_date) if self.rate_sources else None
+        key = before_mark_up, exchange and exchange.on, *[rule.id for rule in rules]
+        found = self._plans.get(key)
+        if found is None:
+            if len(self._plans) >= MOST_KINDS:
+                self._plans.clear()
+            terms = Terms(
+                unit=self.unit,
+                groups=self.groups,
+                stacking=self.stacking,
+                before_mark_up=before_mark_up,
+                exchange=exchange,
+            )
+            found = self._plans[key] = plan_of(rules, terms)
+        return found
 
     def before_mark_up(self, product: str) -> Ratio | None:
         """Return what of a foreign amount its bank bills is left without its mark-up, None where it takes none."""

@@ -105,8 +105,8 @@ def entitle_at_till(programme: Programme, plan: Plan, folded: Folded, lost: list
     given: list[Entitlement] = []
     for lowered in folded.lowered:
         standing = [entry for rule in plan.rules if (entry := _asked_of(rule, lowered)) is not None]
-        if plan.contested:
-            standing = contest(programme, plan, standing, lost)
+        if plan.bearing.contested:
+            standing = contest(programme, plan.bearing, standing, lost)
         if lowered.awaited_minor:
             off = sum(entry.total for entry in standing) - lowered.given_minor
             folded = _less(folded, lowered.currency, off)

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from processor.core.accrual import entitle_amounts
+from processor.core.conditions import AmountRange, Conditions
 from processor.core.contest import Entitlement, Lost
 from processor.core.purchase import Amounts, Folded
 from processor.core.rule import Benefit, Best, Funder, Multiplication, Ratio, Rule, Stacking
@@ -166,3 +167,73 @@ def test_the_documents_order_means_nothing(order: list[int], amount_minor: int, 
     counted = {name for name, total in gives(usual).items() if total}
     assert len(counted & {"gift", "rated"}) <= 1
     assert set() == counted & {name for name, _, _ in lost(usual)}
+
+
+@pytest.mark.parametrize(
+    ("cleared_minor", "expected"), [(49_99, {"base": 49}), (50_00, {"base": 50, "double": 50}), (0, {"base": 0})]
+)
+def test_a_multiplier_asks_for_an_amount(cleared_minor: int, expected: dict[str, int]) -> None:
+    """A multiplier from 50.00 EUR on multiplies nothing below it."""
+    double = multiplier("double", ratio(2, 1))
+    double = replace(double, when=Conditions(amounts={"EUR": AmountRange(lowest=50_00, highest=None)}))
+
+    assert expected == gives(entitled(BASE, double, cleared_minor=cleared_minor))
+
+
+def test_a_multiplier_of_a_purchase_in_two_currencies_asks_for_one_of_its_amounts() -> None:
+    """Of 60.00 EUR and 10.00 USD a multiplier from 50.00 EUR on multiplies all, of 40.00 EUR and 10.00 USD nothing."""
+    base = replace(BASE, rates={"EUR": ratio(1, 100), "USD": ratio(1, 100)})
+    double = multiplier("double", ratio(2, 1))
+    double = replace(double, when=Conditions(amounts={"EUR": AmountRange(lowest=50_00, highest=None)}))
+    programme = replace(FIRST, rules=(base, double), caps=())
+
+    def total(euros: int) -> int:
+        amounts = tuple(Amounts(code, 0, minor) for code, minor in (("EUR", euros), ("USD", 10_00)))
+        folded = Folded(anchor=None, transaction=amounts, billing=amounts)
+        found = entitle_amounts(programme, folded, partner=None, at=SOMEWHERE).entitlements
+        return sum(entry.total for entry in found)
+
+    assert (2 * 70, 50) == (total(60_00), total(40_00))
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["rated", "fixed", "multiplier"]),
+            st.integers(0, 5),
+            st.integers(0, 2),
+            st.sampled_from([None, "one", "two"]),
+            st.tuples(st.integers(0, 3), st.none() | st.integers(3, 6)),
+        ),
+        min_size=1,
+        max_size=8,
+    ),
+    st.sampled_from(list(Best)),
+    st.sampled_from(list(Stacking)),
+    st.integers(-7, 7),
+    st.integers(-7, 7),
+)
+def test_what_counts_is_the_same_whether_it_is_asked_what_lost(
+    drawn: list[tuple[str, int, int, str | None, tuple[int, int | None]]],
+    best: Best,
+    stacking: Stacking,
+    open_minor: int,
+    cleared_minor: int,
+) -> None:
+    """What a decision computes in one go is what an explanation settles step by step, for any rules and amounts."""
+    rules = []
+    for number, (kind, size, priority, group, (lowest, highest)) in enumerate(drawn):
+        start = {
+            "rated": rule(f"r{number}", Benefit.MILES, {"EUR": ratio(size, 2)}, funder=Funder.BANK),
+            "fixed": bonus(f"r{number}", size + 1),
+            "multiplier": multiplier(f"r{number}", ratio(size + 1, 2)),
+        }[kind]
+        when = Conditions(amounts={"EUR": AmountRange(lowest=lowest, highest=highest)})
+        rules.append(replace(start, when=when, exclusive=group, priority=priority))
+    programme = replace(FIRST, rules=(BASE, *rules), caps=(), groups={"one": best, "two": best}, stacking=stacking)
+    amounts = (Amounts("EUR", open_minor, cleared_minor),)
+    folded = Folded(anchor=None, transaction=amounts, billing=amounts)
+
+    at_once = entitle_amounts(programme, folded, partner=None, at=SOMEWHERE)
+    assert at_once == entitle_amounts(programme, folded, partner=None, at=SOMEWHERE, lost=[])
+    assert at_once == entitle_amounts(programme, folded, partner=None, at=SOMEWHERE)

@@ -11,6 +11,7 @@ from processor.core.awarding import Award
 from processor.core.decision import decide, withdraw
 from processor.core.event import Event, event_of
 from processor.core.kept_purchase import Purchase
+from processor.core.lifecycle import Effect
 from processor.core.message import CardMessage, Direction
 from processor.core.outcome import Reason
 from processor.core.posting import Template
@@ -387,3 +388,38 @@ def test_a_decision_takes_nothing_for_granted() -> None:
     (award,) = decision.awards
     assert isinstance(award, Award)
     assert ("base", 50, 0, None) == (award.rule, award.pending_change, award.available_change, award.cut_by)
+
+
+def test_an_event_has_what_its_message_says() -> None:
+    """Each field of an event that a message has as well is that of the message, with the references that survive."""
+    sent = replace(
+        presented("r", PAID),
+        local_date=date(2026, 11, 29),
+        original_trace="before",
+        lifecycle_id="life",
+        approval_code="appr",
+        retrieval_reference="retr",
+        trace_number="000123",
+        terminal="T1",
+        channel="contactless",
+        country="PT",
+        local_time="1130",
+        acquirer_reference="arn",
+        clearing_part=(1, 2),
+        refers_to=(b"other",),
+        rules=("base",),
+        taken_off=(("surcharge", 5),),
+        product_codes=("fuel",),
+        estimated=True,
+        supersedes=True,
+    )
+    names = {"original": "original_trace", "part": "clearing_part", "lifecycle": "lifecycle_id"}
+    names |= {"approval": "approval_code", "retrieval": "retrieval_reference", "billing": "amount"}
+    own: dict[str, object] = {"at": int(sent.transmitted_at.timestamp()), "effect": Effect.CLEARED, "asked": False}
+    own |= {"product": "gold", "card": "card"}
+
+    surviving = ("lifecycle_id", "approval_code", "retrieval_reference", "trace_number")
+    event = event_of(sent, link(FinancialMeaning.FINAL), "gold", surviving, "card")
+
+    expected = {name: own[name] if name in own else getattr(sent, names.get(name, name)) for name in Event._fields}
+    assert expected == event._asdict()
