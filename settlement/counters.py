@@ -4,10 +4,11 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import date
 
 from processor.core.budget import HOLDERS
-from processor.core.cap import CounterKey
+from processor.core.cap import CounterKey, calendar_period
 from processor.core.draw import OWN
 from processor.core.kept_purchase import Purchase
 from processor.core.programme import Programme
+from processor.core.qualification import Qualifying
 from processor.core.tally import Tally, cut_counter
 from processor.core.velocity import VELOCITY
 
@@ -38,8 +39,8 @@ def counters_of(decided: Iterable[Decided]) -> dict[CounterKey, int]:
         used[key] = used.get(key, 0) + units
 
     for purchase, programme, day in decided:
-        for entry in purchase.qualifying:
-            add((entry.counter, entry.period), entry.progress)
+        for key, progress in _towards_tiers(purchase, programme, day):
+            add(key, progress)
         for grant in purchase.grants:
             for pool, period, units in grant.budgets:
                 if pool.endswith((HOLDERS, OWN, VELOCITY)):
@@ -51,6 +52,22 @@ def counters_of(decided: Iterable[Decided]) -> dict[CounterKey, int]:
                 add(tally.counter(grant.rule, day), grant.counted.progress)
                 add(cut_counter(tally.counter(grant.rule, day)), grant.counted.cut)
     return used
+
+
+def _towards_tiers(purchase: Purchase, programme: Programme, day: date) -> Iterator[tuple[CounterKey, int]]:
+    """Yield what a purchase counts towards tiers: miles as its grants have posted them, all else as it is kept."""
+    of_miles = [measure for measure in programme.measures if measure.counts is Qualifying.MILES]
+    known = {measure.counter for measure in of_miles}
+    for entry in purchase.qualifying:
+        if entry.counter not in known:
+            yield (entry.counter, entry.period), entry.progress
+    for measure in of_miles:
+        posted = sum(
+            grant.available
+            for grant in purchase.grants
+            if grant.unit == programme.unit and (not measure.rules or grant.rule in measure.rules)
+        )
+        yield (measure.counter, calendar_period(measure.period, day)), posted
 
 
 def tallies_of(decided: Iterable[Decided]) -> tuple[dict[str, int], dict[str, int]]:

@@ -26,11 +26,13 @@ from tests.flow.audit import assert_books_agree, rows
 from tests.flow.conftest import BUCKETS, NOW, Pipeline, apply_skyways, iso87, make_pipeline
 from tests.flow.test_card_file import record, submit
 from tests.flow.test_explain import explain
+from tests.flow.test_post_due import run
 
 FOLDER: Final = Path(__file__).parents[2] / "examples" / "programmes" / "reached-tiers"
 DOCUMENT: Final = (FOLDER / "programme.yaml").read_text(encoding="utf-8")
 AWAITS: Final = "iso87-ascii, mode: copy, financial: awaits-clearing"
 FINAL: Final = DOCUMENT.replace(AWAITS, AWAITS.replace("awaits-clearing", "final"))
+CARD: Final = "4000000000000002"
 OTHER_CARD: Final = "4000000000000010"
 STAYFAR: Final = {"acceptor": "STAYFARLISBON01", "mcc": "7011"}
 YEAR_ENDS: Final = int(datetime(2026, 12, 31, 23, tzinfo=UTC).timestamp())
@@ -190,20 +192,22 @@ def test_repeats_and_retries_change_a_tier_once(aurora: Pipeline, monkeypatch: p
     assert_books_agree(aurora)
 
 
-def test_many_workers_reach_a_tier_once(aurora: Pipeline) -> None:
-    """Four workers clear and reverse purchases of one account at once; one fact a passage, the last is right."""
+def test_two_cards_and_many_workers_reach_a_tier_once(aurora: Pipeline) -> None:
+    """Four workers clear and reverse purchases with both cards of one account; a fact a passage, the last is right."""
+    submit(aurora, record(CARD, "ACC-1", "everyday"), record(OTHER_CARD, "ACC-1", "everyday"), bank="harbour")
     workers = [aurora, *(make_pipeline(aurora.database) for _ in range(3))]
     key = key_of(paid(aurora, 1, 1_900))
 
-    def run(worker: int) -> None:
+    def work(worker: int) -> None:
+        pan = (CARD, OTHER_CARD)[worker % 2]
         for number in range(1, 6):
             at = 1_000 * worker + 10 * number
-            paid(workers[worker], at, 150)
+            paid(workers[worker], at, 150, pan=pan)
             if number % 2:
-                reversed_(workers[worker], at + 1, 150, original=at)
+                reversed_with(workers[worker], at + 1, 150, original=at, at=NOW, pan=pan)
 
     with ThreadPoolExecutor(max_workers=4) as pool:
-        list(pool.map(run, range(4)))
+        list(pool.map(work, range(4)))
     facts = reached(aurora, key)
     assert [place % 2 == 0 for place in range(len(facts))] == [holds for _, holds in facts]
     assert facts[-1] == ("silver/2026/1", True)
@@ -244,11 +248,11 @@ def test_a_revision_moves_thresholds_for_the_future_alone(aurora: Pipeline) -> N
 
 def test_joined_accounts_add_up(aurora: Pipeline) -> None:
     """Neither account reaches silver alone; joined they do, and what was bought before stays what it was."""
-    submit(aurora, record("4000000000000002", "ACC-1", "everyday"), bank="harbour")
+    submit(aurora, record(CARD, "ACC-1", "everyday"), bank="harbour")
     survivor = key_of(paid(aurora, 1, 1_200))
     paid(aurora, 2, 1_300, pan=OTHER_CARD)
     later(aurora)
-    submit(aurora, record(OTHER_CARD, "ACC-1", "everyday", predecessor="4000000000000002"), bank="harbour")
+    submit(aurora, record(OTHER_CARD, "ACC-1", "everyday", predecessor=CARD), bank="harbour")
     assert [("silver/2026/1", True)] == reached(aurora, survivor)
     later(aurora)
     assert "silver-quarter" in changes(paid(aurora, 3, 100, pan=OTHER_CARD))
@@ -257,14 +261,14 @@ def test_joined_accounts_add_up(aurora: Pipeline) -> None:
 
 def test_a_joined_account_brings_its_tier_along(aurora: Pipeline) -> None:
     """The tier reached there keeps its moment, what was bought as silver stays so, and undoing gives it back."""
-    submit(aurora, record("4000000000000002", "ACC-1", "everyday"), bank="harbour")
+    submit(aurora, record(CARD, "ACC-1", "everyday"), bank="harbour")
     survivor = key_of(paid(aurora, 1, 100))
     paid(aurora, 2, 2_100, pan=OTHER_CARD)
     later(aurora)
     as_silver = changes(paid(aurora, 3, 80, pan=OTHER_CARD))
     bought_at = aurora.now
     later(aurora)
-    submit(aurora, record(OTHER_CARD, "ACC-1", "everyday", predecessor="4000000000000002"), bank="harbour")
+    submit(aurora, record(OTHER_CARD, "ACC-1", "everyday", predecessor=CARD), bank="harbour")
     ((value, holds),) = reached(aurora, survivor)
     assert (True, "silver/2026/1") == (holds, value.rpartition("/")[0])
     assert {"base": 80, "silver-quarter": 20} == as_silver
@@ -281,6 +285,46 @@ def reversed_with(pipeline: Pipeline, number: int, euros: int, *, original: int,
     sent = at - timedelta(seconds=1)
     data = f"0200{original:06d}{sent:%m%d%H%M%S}{'412345':0>11}{'0':0>11}"
     return paid(pipeline, number, euros, mti="0420", original_data=data, pan=pan)
+
+
+def test_a_refund_without_a_reference_gives_the_tier_back(database: Database) -> None:
+    """A refund that names no purchase counts against one at its brand, in that purchase's period."""
+    within = FINAL.replace("excluded:\n", "purchases: {refund_days: 60}\n\nexcluded:\n")
+    assert within != FINAL
+    apply_skyways(database, folder=FOLDER, document=within)
+    pipeline = make_pipeline(database)
+    key = key_of(paid(pipeline, 1, 2_100, **STAYFAR))
+    pipeline.now = datetime(2027, 1, 5, 12, tzinfo=UTC)
+    paid(pipeline, 2, 200, processing_code="200000", **STAYFAR)
+    assert [("silver/2026/1", True), ("gold/2026/1", True), ("silver/2026/1", False)] == reached(pipeline, key)
+    assert_books_agree(pipeline)
+
+
+def test_miles_count_once_they_are_posted(database: Database) -> None:
+    """Miles that wait for days of return reach nothing; the day on which they are posted reaches gold."""
+    waiting = FINAL.replace("tiers:\n", "posting: {after_days: 14}\n\ntiers:\n")
+    assert waiting != FINAL
+    apply_skyways(database, folder=FOLDER, document=waiting)
+    pipeline = make_pipeline(database)
+    key = key_of(paid(pipeline, 1, 1_300, **STAYFAR))
+    assert [] == reached(pipeline, key)
+    assert 1 == run(pipeline, NOW + timedelta(days=15)).posted
+    assert [("gold/2026/1", True)] == reached(pipeline, key)
+    assert_books_agree(pipeline)
+
+
+def test_a_quote_counts_nothing(database: Database) -> None:
+    """A host that asks first is quoted under the tier of now; only what clears brings the next one nearer."""
+    inline = FINAL.replace("mode: copy, financial: final", "mode: inline, financial: final")
+    assert inline != FINAL
+    apply_skyways(database, folder=FOLDER, document=inline)
+    pipeline = make_pipeline(database)
+    quoted = paid(pipeline, 1, 2_500, mti="0200", response_code="")
+    assert [] == reached(pipeline, key_of(quoted))
+    assert explain(pipeline, quoted).reproduced
+    approved = paid(pipeline, 1, 2_500)
+    assert [("silver/2026/1", True)] == reached(pipeline, key_of(approved))
+    assert_books_agree(pipeline)
 
 
 def test_programmes_without_computed_tiers_ask_for_nothing(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
