@@ -151,7 +151,7 @@ class Kinds:
     Where conditions name countries or zones, the country and what the clocks there say are part of it.
     """
 
-    __slots__ = ("_by_country", "_edges", "_edges_of_zones", "_merchants", "_persons", "_products")
+    __slots__ = ("_by_country", "_edges", "_edges_of_zones", "_merchants", "_persons", "_products", "_segments")
 
     def __init__(self, conditions: Iterable[Conditions]) -> None:
         stated = tuple(conditions)
@@ -161,6 +161,7 @@ class Kinds:
         self._edges_of_zones = [(zone, _edges_in(stated, zone)) for zone in sorted(zones, key=str)]
         self._by_country = any(when.countries for when in stated)
         self._persons = any(when.person is not None for when in stated)
+        self._segments = frozenset(segment for when in stated if when.person for segment in when.person.segments)
         self._products = frozenset(code for when in stated for code in when.product_codes)
 
     def of(self, at: Circumstances) -> tuple[object, ...]:
@@ -181,7 +182,7 @@ class Kinds:
             kind = (*kind, at.country, *[_minutes(at, zone, edges) for zone, edges in self._edges_of_zones])
         if self._products:
             kind = (*kind, self._products.intersection(at.product_codes))
-        return (*kind, member.tier, member.segments) if self._persons else kind
+        return (*kind, member.tier, member.segments & self._segments) if self._persons else kind
 
 
 def _edges_in(stated: Iterable[Conditions], zone: ZoneInfo | None) -> list[str]:

@@ -23,7 +23,7 @@ def unmet_expression(rule: Rule, at: Circumstances, amount: Amount) -> Unmet | N
     """Return what is not met of a rule's expression; one that cannot be evaluated is not met either."""
     if rule.when.expression is None:
         return None
-    holds = rule.when.expression.holds(at, amount)
+    holds = rule.when.expression.holds(at, amount, rule.id)
     if holds is None:
         return Unmet.EXPRESSION_FAILS
     return None if holds else Unmet.EXPRESSION

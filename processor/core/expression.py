@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from processor.core.circumstances import Circumstances
+from processor.core.expressed_member import FIELDS, SAMPLE, Value, fields_named, values_of
 
 MOST_CHARACTERS: Final = 500
 """A longer expression is refused; work and memory grow with the length alone."""
@@ -60,7 +61,12 @@ VARIABLES: Final[Mapping[str, Callable[[Circumstances, Amount], str | int]]] = {
     "billing_minor": lambda _, amount: amount.billing_minor,
     "billing_currency": lambda _, amount: amount.billing_currency,
 }
-"""The variables of an expression, each from a purchase; a text that the message does not state is empty."""
+"""The variables of an expression, each from a purchase; a text that the message does not state is empty.
+
+The member is one more, with fields of its own (``core/expressed_member.py``).
+"""
+
+_MEMBER: Final = "member"
 
 
 class Refused(NamedTuple):
@@ -74,15 +80,18 @@ class Refused(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expression:
-    """A compiled condition; ``variables`` are those that it reads."""
+    """A compiled condition; ``variables`` are those that it reads, ``member`` what it reads of the member."""
 
     source: str
     variables: tuple[str, ...]
+    member: tuple[str, ...]
     _program: Any = field(repr=False, compare=False)
 
-    def holds(self, at: Circumstances, amount: Amount) -> bool | None:
-        """Tell whether the condition holds for a purchase, None where it cannot be evaluated."""
-        values = {name: VARIABLES[name](at, amount) for name in self.variables}
+    def holds(self, at: Circumstances, amount: Amount, rule: str = "") -> bool | None:
+        """Tell whether the condition of a rule holds for a purchase, None where it cannot be evaluated."""
+        values: dict[str, Any] = {name: VARIABLES[name](at, amount) for name in self.variables}
+        if self.member:
+            values[_MEMBER] = values_of(self.member, at.member, rule, at.local_date)
         try:
             found = self._program.execute(values)
         except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError):
@@ -114,12 +123,15 @@ _SAMPLE: Final[Mapping[str, str | int]] = {
 
 def _mixed() -> re.Pattern[str]:
     """Return what finds a text beside a number in a comparison, which the language says is merely unequal."""
-    texts = "|".join(name for name, value in _SAMPLE.items() if isinstance(value, str))
-    numbers = "|".join(name for name, value in _SAMPLE.items() if isinstance(value, int))
+    sample = {**_SAMPLE, **{rf"member\.{name}": value for name, value in SAMPLE.items()}}
+    texts = "|".join(name for name, value in sample.items() if isinstance(value, str))
+    numbers = "|".join(name for name, value in sample.items() if type(value) is int)
+    others = "|".join(rf"member\.{name}" for name, value in SAMPLE.items() if isinstance(value, bool | list))
     compares = r"\s*(?:==|!=|<=|>=|<|>)\s*"
     return re.compile(
         rf"\b(?:{texts})\b{compares}-?[0-9]|[0-9]{compares}(?:{texts})\b"
         rf"|\b(?:{numbers})\b{compares}['\"]|['\"]{compares}(?:{numbers})\b"
+        rf"|\b(?:{others})\b{compares}['\"0-9-]|['\"0-9]{compares}(?:{others})\b"
     )
 
 
@@ -147,20 +159,36 @@ def compile_expression(source: str) -> Expression | Refused:
         program = compile_cel(source)
     except (RuntimeError, TypeError, ValueError) as error:
         return _unparsed(str(error))
-    unknown = sorted(set(program.variables()) - VARIABLES.keys())
+    strange = _strange(source, program)
+    if strange is not None:
+        return strange
+    member = fields_named(outline)
+    if not isinstance(member, tuple):
+        problem = f"names {member[0]!r}, which is nothing that is known of the member"
+        expected = f"write one of {', '.join(f'{_MEMBER}.{name}' for name in FIELDS)}"
+        return Refused(problem, expected, *_place(source, member))
+    variables = tuple([name for name in program.variables() if name != _MEMBER])
+    return _tried(Expression(source=source, variables=variables, member=member, _program=program))
+
+
+def _strange(source: str, program: Any) -> Refused | None:
+    """Refuse a variable or a function that is not at hand."""
+    unknown = sorted(set(program.variables()) - VARIABLES.keys() - {_MEMBER})
     if unknown:
-        expected = f"write one of {', '.join(VARIABLES)}"
+        expected = f"write one of {', '.join((*VARIABLES, _MEMBER))}"
         return Refused(f"names {unknown[0]!r}, which is no variable", expected, *_word(source, unknown[0]))
     strange = sorted(set(program.functions()) - _OPERATORS - set(FUNCTIONS))
     if strange:
         expected = f"write operators, and of functions {', '.join(FUNCTIONS)}"
         return Refused(f"calls {strange[0]!r}, which is not at hand", expected, *_word(source, strange[0]))
-    return _tried(Expression(source=source, variables=tuple(program.variables()), _program=program))
+    return None
 
 
 def _tried(expression: Expression) -> Expression | Refused:
     """Refuse what compares a text with a number, or gives one of them rather than true or false."""
-    values = {name: _SAMPLE[name] for name in expression.variables}
+    values: dict[str, str | int | Mapping[str, Value]] = {name: _SAMPLE[name] for name in expression.variables}
+    if expression.member:
+        values[_MEMBER] = {name: SAMPLE[name] for name in expression.member}
     try:
         found = expression._program.execute(values)  # noqa: SLF001 - its own module's.
     except TypeError:

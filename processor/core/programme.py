@@ -18,6 +18,7 @@ from processor.core.cap import Cap, CapHolder, CapPeriod, Limit, limits_of
 from processor.core.circumstances import Circumstances
 from processor.core.conditions import Kinds
 from processor.core.exchange import Exchange, RateSource
+from processor.core.expressed_member import asked_in
 from processor.core.fee import without_earning
 from processor.core.money import Rounding
 from processor.core.person import LATE, Asked, asked_by
@@ -285,7 +286,14 @@ class Programme:
         object.__setattr__(self, "_by_kind", {})
         object.__setattr__(self, "_plans", {})
         object.__setattr__(self, "_limits", {})
-        object.__setattr__(self, "asked", asked_by((rule.when.person for rule in rules), tuple(self.tiers)))
+        expressed = [
+            asked_in(rule.when.expression.member, rule.id, self.tiers, self.segments)
+            for rule in rules
+            if rule.when.expression is not None
+        ]
+        object.__setattr__(
+            self, "asked", asked_by((*[rule.when.person for rule in rules], *expressed), tuple(self.tiers))
+        )
 
     def has(self, rule_id: str) -> bool:
         """Tell whether the revision has a rule of this identifier."""

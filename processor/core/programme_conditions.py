@@ -14,7 +14,7 @@ from processor.core.country import country_of_code
 from processor.core.expression import Expression, Refused, compile_expression
 from processor.core.located_document import DocumentError, LocatedDocument, Path, did_you_mean, shown
 from processor.core.money import exponent
-from processor.core.programme_person import compile_person
+from processor.core.programme_person import check_expressed, compile_person
 from processor.core.rule_sections import rules_of
 
 WEEKDAYS: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
@@ -123,6 +123,8 @@ def _check_expression(document: LocatedDocument, at: Path) -> Iterator[DocumentE
     if isinstance(refused, Refused):
         place = f"its line {refused.line}, character {refused.column}"
         yield document.error(at, f"{refused.problem} ({place})", refused.expected)
+    elif refused is not None:
+        yield from check_expressed(document, at, refused)
 
 
 def _check_countries(document: LocatedDocument, at: Path) -> Iterator[DocumentError]:

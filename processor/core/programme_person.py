@@ -6,6 +6,8 @@ It reads the keys ``tiers`` and ``segments`` of the document, and those under ``
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from processor.core.expressed_member import words_named
+from processor.core.expression import Expression
 from processor.core.located_document import DocumentError, LocatedDocument, Path, did_you_mean, shown
 from processor.core.person import Age, Person
 from processor.core.rule_sections import rules_of
@@ -51,6 +53,19 @@ def check_person(document: LocatedDocument) -> Errors:
         for key in ("opted_in", "listed"):
             if document.get(*when, key) is False:
                 yield document.error((*when, key), "is false, which asks for nothing", "write true, or remove it")
+
+
+def check_expressed(document: LocatedDocument, at: Path, expression: Expression) -> Errors:
+    """Yield what an expression asks of members that no member can have: a tier or a segment that is not declared."""
+    declared = {"tier": _declared(document, "tiers"), "segment": _declared(document, "segments")}
+    for what, fields in (("tier", ("tier", "reached")), ("segment", ("segments",))):
+        for name in [name for name in fields if name in expression.member and not declared[what]]:
+            problem = f"reads member.{name}, and the document declares no {what}s"
+            yield document.error(at, problem, f"declare {what}s, or leave it out")
+    for what, word in words_named(expression.source):
+        if declared[what] and word not in declared[what]:
+            hint = f"{did_you_mean(word, declared[what])}write the identifier of a {what} of this document"
+            yield document.error(at, f"{shown(word)} is no {what}", hint)
 
 
 def tiers_of(document: LocatedDocument, rule: Path) -> frozenset[str] | None:
