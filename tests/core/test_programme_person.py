@@ -206,5 +206,5 @@ def test_a_purchase_is_by_what_was_so_when_it_happened(
     known = [*KNOWN, *others]
     shuffled.shuffle(known)
     (balance,) = granted(order, known)
-    base, tripled, shopper, challenge = 35, 70, 105, 70
-    assert (0, base + tripled + shopper + challenge) == (balance.pending, balance.available)
+    base, tripled, shopper, challenge, young = 35, 70, 105, 70, 20
+    assert (0, base + tripled + shopper + challenge + young) == (balance.pending, balance.available)

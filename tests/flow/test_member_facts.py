@@ -129,10 +129,23 @@ def test_every_kind_of_fact_counts(airline: Pipeline) -> None:
         StatedFact(kind=FactKind.MEMBER_SINCE, value="2026-11-01"),
         BIRTHDAY,
     )
-    assert {"base": 50, "birthday-triple": 100, "market-challenge": 100, "young-shopper": 150, "welcome": 500} == given(
-        bought(airline, "120000", 1, **MARKET)
-    )
+    gave = given(bought(airline, "120000", 1, **MARKET))
+    assert 20 == gave.pop("loyal-or-young")
+    assert {"base": 50, "birthday-triple": 100, "market-challenge": 100, "young-shopper": 150, "welcome": 500} == gave
     assert 1000 == given(bought(airline, "120001", 2, **COASTFUEL))["win-back"]
+
+
+def test_an_expression_on_the_member_is_explained(airline: Pipeline) -> None:
+    """What an expression reads of the member is stored, named and computed again, whether it holds or not."""
+    key = account_of(airline)
+    before = explain(airline, bought(airline, "120000", 1, **MARKET))
+    know(airline, key, StatedFact(kind=FactKind.SEGMENT, value="students"))
+    after = explain(airline, bought(airline, "120100", 2, **MARKET))
+    asked = "'students' in member.segments || ('silver' in member.reached && member.months >= 12)"
+    assert (True, True) == (before.reproduced, after.reproduced)
+    assert f"Rule loyal-or-young does not apply: it is for purchases with {asked}." in before.sentences
+    assert "The member was in the segments Students (students)." in after.sentences
+    assert any(said.startswith("Rule loyal-or-young gives 20 MCM") for said in after.sentences)
 
 
 def test_a_fact_ends(airline: Pipeline) -> None:
