@@ -13,10 +13,14 @@ from processor.flow.explain_amounts import money
 def exchange_sentences(
     programme: Programme, folded: Folded, at: Circumstances | None, rules: Sequence[str]
 ) -> Iterator[str]:
-    """Yield what each of some rules converted for a purchase, as a person can recompute it."""
+    """Yield what each of some rules converted for a purchase, as a person can recompute it.
+
+    Rules that ask for amounts are among them, also where the purchase's is not one of those.
+    """
     if at is None or not programme.rate_sources:
         return
-    for entry in conversions_of(programme, folded, at.local_date, dict.fromkeys(rules)):
+    ranged = [rule.id for rule in programme.rules if rule.convert and rule.when.amounts and not rule.when.unmet(at)]
+    for entry in conversions_of(programme, folded, at.local_date, dict.fromkeys((*rules, *ranged))):
         source = entry.conversion.source
         amount = money(entry.amount_minor, entry.conversion.currency)
         worth = money(entry.worth_minor, entry.conversion.to)

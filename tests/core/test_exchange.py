@@ -154,9 +154,9 @@ def test_several_currencies_are_converted_each() -> None:
 
 
 def _converting(programme: Programme) -> Programme:
-    """Return a programme whose rules rate nothing but dollars, and convert to them by a rate that changes daily."""
+    """Return a programme whose rules rate nothing but dollars, and convert to them by daily rates of its revision."""
     first = date(2026, 11, 25)
-    figures = {first + timedelta(day): f"{Decimal(105 + day % 7) / 100}" for day in range(60)}
+    figures = {first + timedelta(day): f"{Decimal(105 + day % 7 + 10 * programme.revision) / 100}" for day in range(60)}
     rules = [
         replace(entry, rates={"USD": entry.rates["USD"]}, convert=Convert(to="USD", by="bank"))
         if "USD" in entry.rates

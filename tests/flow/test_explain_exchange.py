@@ -32,6 +32,11 @@ NONE: Final = "euro reference rates (ecb) has none of 2026-11-10 or 3 days befor
             "Rule base gives 1 FXM for each 2.00 EUR paid, rounded down: 120.00 USD entitle to 55 FXM",
         ),
         (
+            {"amount": "000000010834"},
+            Reason.EARNED,
+            f"Rule large converts 108.34 USD to 99.99 EUR, which the rule counts unrounded, at {PUBLISHED}",
+        ),
+        (
             {"currency": "826"},
             Reason.CURRENCY_NOT_RATED,
             f"Rule base applies but gives nothing: it has no rate for GBP, and {NONE}",
