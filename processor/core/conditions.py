@@ -12,7 +12,7 @@ from enum import StrEnum
 from zoneinfo import ZoneInfo
 
 from processor.core.circumstances import Circumstances
-from processor.core.expression import Expression
+from processor.core.expression import PRODUCT_CODES, Expression
 from processor.core.person import Person, PersonUnmet
 
 
@@ -90,6 +90,11 @@ class Conditions:
     person: Person | None = None
     expression: Expression | None = None
     product_codes: frozenset[str] = frozenset()
+
+    @property
+    def reads_products(self) -> bool:
+        """Tell whether what was bought is looked at."""
+        return bool(self.product_codes) or (self.expression is not None and PRODUCT_CODES in self.expression.variables)
 
     def unmet(self, at: Circumstances) -> Unmet | PersonUnmet | None:
         """Return the first condition that a purchase does not meet, its amount and the expression aside.

@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from processor.core.circumstances import Circumstances
-from processor.core.expressed_member import FIELDS, SAMPLE, Value, fields_named, values_of
+from processor.core.expressed_member import FIELDS, SAMPLE, fields_named, values_of
 
 MOST_CHARACTERS: Final = 500
 """A longer expression is refused; work and memory grow with the length alone."""
@@ -42,7 +42,10 @@ class Amount(NamedTuple):
     billing_currency: str
 
 
-VARIABLES: Final[Mapping[str, Callable[[Circumstances, Amount], str | int]]] = {
+PRODUCT_CODES: Final = "product_codes"
+"""The variable that makes a programme look at what was bought."""
+
+VARIABLES: Final[Mapping[str, Callable[[Circumstances, Amount], str | int | list[str]]]] = {
     "partner": lambda at, _: at.partner or "",
     "sector": lambda at, _: at.sector,
     "product": lambda at, _: at.product,
@@ -60,6 +63,7 @@ VARIABLES: Final[Mapping[str, Callable[[Circumstances, Amount], str | int]]] = {
     "amount_minor": lambda _, amount: amount.amount_minor,
     "billing_minor": lambda _, amount: amount.billing_minor,
     "billing_currency": lambda _, amount: amount.billing_currency,
+    PRODUCT_CODES: lambda at, _: list(at.product_codes),
 }
 """The variables of an expression, each from a purchase; a text that the message does not state is empty.
 
@@ -99,7 +103,7 @@ class Expression:
         return found if isinstance(found, bool) else None
 
 
-_SAMPLE: Final[Mapping[str, str | int]] = {
+_SAMPLE: Final[Mapping[str, str | int | list[str]]] = {
     "partner": "partner",
     "sector": "sector",
     "product": "product",
@@ -117,6 +121,7 @@ _SAMPLE: Final[Mapping[str, str | int]] = {
     "amount_minor": 10_000,
     "billing_minor": 10_000,
     "billing_currency": "EUR",
+    PRODUCT_CODES: ["019"],
 }
 """A purchase on which an expression is tried, so that one of the wrong types is refused before it runs."""
 
@@ -126,7 +131,7 @@ def _mixed() -> re.Pattern[str]:
     sample = {**_SAMPLE, **{rf"member\.{name}": value for name, value in SAMPLE.items()}}
     texts = "|".join(name for name, value in sample.items() if isinstance(value, str))
     numbers = "|".join(name for name, value in sample.items() if type(value) is int)
-    others = "|".join(rf"member\.{name}" for name, value in SAMPLE.items() if isinstance(value, bool | list))
+    others = "|".join(name for name, value in sample.items() if isinstance(value, bool | list))
     compares = r"\s*(?:==|!=|<=|>=|<|>)\s*"
     return re.compile(
         rf"\b(?:{texts})\b{compares}-?[0-9]|[0-9]{compares}(?:{texts})\b"
@@ -186,7 +191,7 @@ def _strange(source: str, program: Any) -> Refused | None:
 
 def _tried(expression: Expression) -> Expression | Refused:
     """Refuse what compares a text with a number, or gives one of them rather than true or false."""
-    values: dict[str, str | int | Mapping[str, Value]] = {name: _SAMPLE[name] for name in expression.variables}
+    values: dict[str, Any] = {name: _SAMPLE[name] for name in expression.variables}
     if expression.member:
         values[_MEMBER] = {name: SAMPLE[name] for name in expression.member}
     try:

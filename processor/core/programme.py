@@ -262,7 +262,7 @@ class Programme:
         object.__setattr__(self, "drawing", frozenset().union(budgets, kept))
         object.__setattr__(self, "counts_cards", any(cap.per is CapHolder.CARD for cap in self.caps))
         object.__setattr__(self, "zoned", any(rule.when.zone is not None for rule in rules))
-        object.__setattr__(self, "asks_products", any(rule.when.product_codes for rule in rules))
+        object.__setattr__(self, "asks_products", any(rule.when.reads_products for rule in rules))
         object.__setattr__(self, "at_till", frozenset(rule.id for rule in rules if rule.at_till))
         object.__setattr__(self, "timings", frozenset(rule.timing for rule in rules if rule.timing is not None))
         object.__setattr__(self, "budgets_of_rule", budgets)

@@ -1,5 +1,6 @@
 """The member in expressions: each field, what is not known, what is asked of members for it, and what is refused."""
 
+import re
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -69,6 +70,14 @@ def test_every_field_can_be_named() -> None:
     assert FIELDS.keys() == SAMPLE.keys()
     for name in FIELDS:
         assert (name,) == compiled(f"member.{name} == member.{name}").member
+
+
+def test_the_page_lists_every_field() -> None:
+    """The table on members has each field with its type."""
+    page = (FOLDER.parents[2] / "docs" / "members.md").read_text(encoding="utf-8")
+    words = {str: "text", int: "number", bool: "truth", list: "list of texts"}
+    shown = dict(re.findall(r"(?m)^\| `member\.([a-z_]+)` \| ([a-z ]+) \|", page))
+    assert {name: words[type(value)] for name, value in SAMPLE.items()} == shown
 
 
 @given(st.dates(date(2020, 1, 1), date(2030, 1, 1)), st.dates(date(2020, 1, 1), date(2030, 1, 1)))

@@ -219,6 +219,7 @@ def test_order_does_not_matter() -> None:
 def test_the_page_lists_every_variable() -> None:
     """The page's table has each variable with its type."""
     page = (ROOT / "docs" / "criteria.md").read_text(encoding="utf-8")
-    shown = dict(re.findall(r"(?m)^\| `([a-z_]+)` \| (text|number) \|", page))
-    types = {name: "text" if isinstance(read(AT, AMOUNT), str) else "number" for name, read in VARIABLES.items()}
+    shown = dict(re.findall(r"(?m)^\| `([a-z_]+)` \| (text|number|list of texts) \|", page))
+    words = {str: "text", int: "number", list: "list of texts"}
+    types = {name: words[type(read(AT, AMOUNT))] for name, read in VARIABLES.items()}
     assert types == shown

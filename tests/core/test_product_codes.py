@@ -10,13 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from processor.core.conditions import Conditions, Kinds, Unmet
+from processor.core.expression import Amount, Refused, compile_expression
 from processor.core.lifecycle import Effect
 from processor.core.product_codes import products_of
 from processor.core.programme import Programme
 from processor.core.programme_document import parse_programme
 from processor.core.rule import Benefit
 from tests.core.strategies import UNCAPPED, Histories, arrivals, histories
-from tests.core.test_expression import AT
+from tests.core.test_expression import AT, compiled, rule_of
 from tests.core.test_laws import LAW, RANDOM, kept, shuffled
 
 FOLDER: Final = Path(__file__).parents[2] / "examples" / "programmes" / "what-counts"
@@ -56,6 +57,20 @@ def test_an_odd_range_is_refused(odd: str) -> None:
     errors = parse_programme(DOCUMENT.replace("001-099", odd), merchants=MERCHANTS, source="p", revision=1)
     assert isinstance(errors, tuple)
     assert ["earning[6].when.product_codes[0]"] == [error.path for error in errors]
+
+
+def test_an_expression_can_look_at_them() -> None:
+    """The codes are a list to an expression, and the programme looks at what was bought for it alone."""
+    expression = compiled("'019' in product_codes && size(product_codes) < 3")
+    amount = Amount(0, 0, "")
+    assert [True, False] == [
+        expression.holds(AT._replace(product_codes=codes), amount) for codes in (("019", "400"), ("400",))
+    ]
+    asking, other = (
+        replace(UNCAPPED[0], rules=(rule_of(source),)) for source in ("'019' in product_codes", "mcc == '5541'")
+    )
+    assert (True, False) == (asking.asks_products, other.asks_products)
+    assert isinstance(compile_expression("product_codes == '019'"), Refused)
 
 
 def _asking(programme: Programme) -> Programme:
