@@ -30,7 +30,7 @@ from processor.core.purchase import Folded, fold
 from processor.core.qualifying import Counts, Moved, counts_of, recount
 from processor.core.review import refused_in
 from processor.core.rule import Benefit, Rule
-from processor.core.spent import Change, Kept, kept_postings, settle
+from processor.core.spent import Change, Kept, kept_postings, settle, take_over
 from processor.core.taken_off import counting
 from processor.core.tier_change import TierChange
 from processor.core.till import is_decided, lowered_of
@@ -73,7 +73,8 @@ class Withdrawal:
     """What changes when a purchase gives its events to another: everything it was granted is taken back.
 
     ``programme`` is the revision it was granted under, None where it was granted nothing yet.
-    ``earned`` is what tallies have earned all the same, for the survivor.
+    ``earned`` is what tallies have earned all the same, ``kept`` what its holder kept of what refunds took back: both are
+    for the survivor.
     """
 
     purchase: Purchase
@@ -82,16 +83,23 @@ class Withdrawal:
     awards: tuple[Award, ...]
     postings: tuple[Posting, ...]
     earned: tuple[Carried, ...] = ()
+    kept: tuple[Kept, ...] = ()
 
 
 def decide(
-    purchase: Purchase, event: Event, terms: AccountTerms, *, quote: bool = False, carried: Sequence[Carried] = ()
+    purchase: Purchase,
+    event: Event,
+    terms: AccountTerms,
+    *,
+    quote: bool = False,
+    carried: Sequence[Carried] = (),
+    kept: Sequence[Kept] = (),
 ) -> Decision | None:
     """Fold ``event`` into ``purchase`` and return what changes, or None where no programme was in force then.
 
     ``quote`` is true for a request on an inline link: it is computed as if approved, and books nothing.
     Where a till may have lowered it, a request that its own outcome overtook is booked: it says by how much.
-    ``carried`` is what withdrawn purchases leave to this one.
+    ``carried`` is what the tallies of withdrawn purchases leave to this one, ``kept`` what their holder kept.
     """
     events = (*purchase.events, event)
     folded = _folded(purchase, events, as_if_approved=quote)
@@ -104,7 +112,7 @@ def decide(
     entitled = entitle(programme, folded, terms.facts)
     if quote:
         return _quote(replace(purchase, events=events), event, programme, entitled, folded, terms)
-    return _book(purchase, events, event, programme, entitled, folded, terms, carried)
+    return _book(purchase, events, event, programme, entitled, folded, terms, carried, kept)
 
 
 def decide_again(purchase: Purchase, terms: AccountTerms) -> Decision | None:
@@ -210,6 +218,7 @@ def withdraw(purchase: Purchase, survivor: bytes, terms: AccountTerms) -> Withdr
         awards=tuple(award for award in awards if award.pending_change or award.available_change),
         postings=tuple(postings),
         earned=tuple(earned.items()),
+        kept=purchase.kept,
     )
 
 
@@ -227,6 +236,7 @@ def _book(
     folded: Folded,
     terms: AccountTerms,
     carried: Sequence[Carried] = (),
+    taken_over: Sequence[Kept] = (),
 ) -> Decision:
     moment = folded.anchor or event
     considered = awards_of(purchase, programme, entitled, moment, terms, events, carried)
@@ -237,6 +247,8 @@ def _book(
             postings.extend(_units_of(award, purchase, terms))
     kept = purchase.kept
     if terms.balance is not None:
+        kept, moved = take_over(kept, taken_over, terms.balance)
+        postings.extend(moved)
         kept, moved = settle(kept, _changes(considered, programme, purchase, terms), terms.balance)
         postings.extend(moved)
     charges = charges_due(

@@ -70,6 +70,21 @@ def settle(before: Sequence[Kept], changes: Iterable[Change], balance: Balance) 
     return Settled(now, tuple(kept_postings(before, now)))
 
 
+def take_over(own: Sequence[Kept], others: Sequence[Kept], balance: Balance) -> Settled:
+    """Return what is kept of a purchase that takes over others, with what was kept of those.
+
+    The balance has it again, which the others gave back when they were withdrawn.
+    """
+    if not others:
+        return Settled(tuple(own), ())
+    kept: dict[tuple[str, str, str], int] = {}
+    for rule, unit, funder, units in (*own, *others):
+        kept[rule, unit, funder] = kept.get((rule, unit, funder), 0) + units
+    balance.available += sum(entry.units for entry in others)
+    now = tuple([Kept(*key, units) for key, units in sorted(kept.items())])
+    return Settled(now, tuple(kept_postings(own, now)))
+
+
 def _given_back(kept: dict[tuple[str, str, str], int], change: Change) -> int:
     """Take what a rise gives back off what was kept of its rule, whoever paid for it, and return how much it is."""
     rise = left = max(0, change.available_change)

@@ -96,7 +96,8 @@ class PurchaseWork:
         withdrawn = [withdraw(purchase, regrouped.head, terms) for purchase in regrouped.gone]
         others = [decide_again(purchase, terms) for purchase in regrouped.changed]
         carried = [earned for withdrawal in withdrawn for earned in withdrawal.earned]
-        decision = decide(regrouped.own, event, terms, quote=quote, carried=carried)
+        kept = [entry for withdrawal in withdrawn for entry in withdrawal.kept]
+        decision = decide(regrouped.own, event, terms, quote=quote, carried=carried, kept=kept)
         if decision is None or None in others:
             return None
         quote = decision.reason is Reason.QUOTED

@@ -34,7 +34,7 @@ from processor.core.programme import (
     Programme,
 )
 from processor.core.rule import AmountBase, Benefit, Funder, Ratio, Rule
-from processor.core.spent import Balance
+from processor.core.spent import Balance, Kept
 
 BANK: Final = "alpha"
 OWNER: Final = "skyways"
@@ -338,6 +338,7 @@ class Books:
     postings: list[Posting] = field(default_factory=list)
     awards: list[tuple[bytes, Award]] = field(default_factory=list)
     carried: dict[bytes, tuple[Carried, ...]] = field(default_factory=dict)
+    kept: dict[bytes, tuple[Kept, ...]] = field(default_factory=dict)
     budgets: Headroom | None = None
 
     def terms(self) -> AccountTerms:
@@ -360,7 +361,8 @@ class Books:
         """Decide an event and enter what it changes."""
         purchase = self.purchases.get(purchase_id) or Purchase(id=purchase_id)
         carried = () if quote else self.carried.pop(purchase_id, ())
-        decision = decide(purchase, event, self.terms(), quote=quote, carried=carried)
+        kept = () if quote else self.kept.pop(purchase_id, ())
+        decision = decide(purchase, event, self.terms(), quote=quote, carried=carried, kept=kept)
         assert decision is not None
         self.purchases[purchase_id] = decision.purchase
         self.postings.extend(decision.postings)
@@ -374,6 +376,7 @@ class Books:
         withdrawal = withdraw(self.purchases[gone], survivor, self.terms())
         self.purchases[gone] = withdrawal.purchase
         self.carried[survivor] = (*self.carried.get(survivor, ()), *withdrawal.earned)
+        self.kept[survivor] = (*self.kept.get(survivor, ()), *withdrawal.kept)
         self.postings.extend(withdrawal.postings)
         self.awards.extend((gone, award) for award in withdrawal.awards)
         taker = self.purchases.get(survivor) or Purchase(id=survivor)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from processor.core.event import Event
 from processor.core.money import divide
-from processor.core.posting import MEMBER_AVAILABLE
+from processor.core.posting import MEMBER_AVAILABLE, PROGRAMME_ADJUSTED, Template, move
 from processor.core.programme import Programme
 from processor.core.rule import Funder, Spent
 from processor.core.spent import Balance, Change, Kept, settle
@@ -129,3 +129,37 @@ def test_a_refund_taken_back_leaves_nothing_behind(history: Arrived, spent: Spen
             books.take(purchase, said(back, 130 + number))
     assert without.balances() == books.balances()
     assert all(purchase.kept == () for purchase in books.purchases.values())
+
+
+def test_a_merge_leaves_the_holder_what_was_kept() -> None:
+    """Miles are given and spent, and their refund is written off; when another purchase takes over, that stays so."""
+    books = Books(revisions=(programme_of(Spent.WRITE_OFF),))
+    books.take(ONE, said(presented("p", eur(100_00)), 1))
+    (_, given) = books.miles()
+    books.postings += move(Template.ADJUSTMENT_GIVEN, PROGRAMME_ADJUSTED, MEMBER_AVAILABLE, UNIT, -given)
+    books.take(ONE, said(refunded("r", eur(100_00)), 2))
+    assert (given, 0) == (sum(entry.units for entry in books.purchases[ONE].kept), books.miles()[1])
+
+    books.merge(ONE, OTHER)
+    books.take(OTHER, said(authorized("a", eur(40_00)), 3))
+
+    assert ((), 0) == (books.purchases[ONE].kept, books.miles()[1])
+    assert given == sum(entry.units for entry in books.purchases[OTHER].kept)
+    assert -given == books.balances()[f"party/{BANK}/kept", UNIT]
+
+
+@LAW
+@given(histories(), st.sampled_from([Spent.WRITE_OFF, Spent.PENDING]), st.integers(0, 10))
+def test_what_is_kept_is_conserved_when_purchases_merge(history: Arrived, spent: Spent, after: int) -> None:
+    """One purchase takes over the other in mid-history: what is kept before is kept behind it, and paid for."""
+    books = Books(revisions=(programme_of(spent),))
+    for number, (place, event) in enumerate(history):
+        if number == after and ONE in books.purchases:
+            before = {purchase: entry.kept for purchase, entry in books.purchases.items()}
+            books.merge(ONE, OTHER)
+            assert sum(units for *_, units in before[ONE]) == sum(units for *_, units in books.kept[OTHER])
+        books.take(OTHER if number >= after else place, event)
+        kept = sum(entry.units for purchase in books.purchases.values() for entry in purchase.kept)
+        granted = sum(grant.available for purchase in books.purchases.values() for grant in purchase.grants)
+        assert -kept == books.balances().get((f"party/{BANK}/kept", UNIT), 0)
+        assert granted + kept == books.miles()[1]

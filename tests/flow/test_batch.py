@@ -19,6 +19,7 @@ from processor.core.decision import decide as decide_purely
 from processor.core.event import Event
 from processor.core.kept_purchase import Purchase
 from processor.core.outcome import Outcome, Reason
+from processor.core.spent import Kept
 from processor.flow import batch, purchase_work
 from processor.flow.replay import ReplayResult, replay
 from processor.flow.retry import ATTEMPTS
@@ -212,10 +213,11 @@ def poisoned(monkeypatch: pytest.MonkeyPatch, *numbers: int) -> Iterator[None]:
         *,
         quote: bool = False,
         carried: Sequence[Carried] = (),
+        kept: Sequence[Kept] = (),
     ) -> Decision | None:
         if any(f"/{number:06d}/" in event.trace for number in numbers):
             raise ZeroDivisionError
-        return decide_purely(purchase, event, terms, quote=quote, carried=carried)
+        return decide_purely(purchase, event, terms, quote=quote, carried=carried, kept=kept)
 
     with monkeypatch.context() as patched:
         patched.setattr(purchase_work, "decide", fail)
