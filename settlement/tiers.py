@@ -41,9 +41,10 @@ def tiers_of(
     for found, fact in latest_reached(facts).items():
         if not fact.holds:
             continue
-        held.add((found.tier, found.period))
+        if not found.after:
+            held.add((found.tier, found.period))
         stated[found.value] = REACHED
-        asked = _asked(revision_of, programme, found.revision, found.tier)
+        asked = _asked(revision_of, programme, found.revision, found.given_by)
         if asked is not None:
             stands = used.get((asked.measure.counter, found.period), 0)
             calculated[found.value] = REACHED if stands >= asked.least else f"{stands} of {asked.least}"

@@ -169,8 +169,10 @@ def _source(tier: MemberTier) -> str:
     if fact.kind != MEMBER_FACT_KIND_REACHED_TIER:
         return f"recorded by {fact.recorded_by} from {instant(fact.start_time)} {until}"
     _, period, revision, *_ = fact.value.split("/")
+    period, _, after = period.partition("~")
+    how = f"which follows {after}, reached" if after else "reached"
     what = f"in {period} under revision {revision} by message {fact.recorded_by}"
-    return f"reached {what}, from {instant(fact.start_time)} {until}"
+    return f"{how} {what}, from {instant(fact.start_time)} {until}"
 
 
 def _shown(fact: MemberFact) -> tuple[Any, ...]:

@@ -316,7 +316,9 @@ def _conversion(entry: Converted) -> str:
 def _tier(change: TierChange) -> str:
     """Return what became of a tier: ``tier silver reached until 2026-12-31 23:00:00Z``."""
     until = "" if change.until is None else f" until {datetime.fromtimestamp(change.until, UTC):%Y-%m-%d %H:%M:%S}Z"
-    return f"tier {change.reached.tier} {'reached' if change.holds else 'given back'}{until}"
+    after = change.reached.after
+    what = "given back" if not change.holds else f"follows {after}" if after else "reached"
+    return f"tier {change.reached.tier} {what}{until}"
 
 
 def _changes(award: Award) -> str:

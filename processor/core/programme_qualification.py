@@ -52,6 +52,7 @@ def _compiled(entry: Mapping[str, Any], scale: int) -> Qualification:
         least=least,
         further_periods=int(kept.get("until") == "end-of-next-period"),
         months=kept.get("months"),
+        falls_to=kept.get("then", ""),
     )
 
 
@@ -78,6 +79,7 @@ def check_qualifications(document: LocatedDocument) -> Errors:
         yield from _check_rules(document, terms)
         yield from _check_amounts(document, terms)
         yield from _check_kept(document, tier)
+        yield from _check_then(document, tiers[:place], tier)
         yield from _check_above(document, tiers[:place], tier)
 
 
@@ -134,6 +136,20 @@ def _check_kept(document: LocatedDocument, tier: Path) -> Errors:
     elif over is not None and months is not None and months < _MONTHS_OF[CapPeriod(over)]:
         problem = f"is {months}, and the tier would end before the {over} in which it was reached"
         yield document.error((*tier, "kept", "months"), problem, f"write {_MONTHS_OF[CapPeriod(over)]} or more")
+
+
+def _check_then(document: LocatedDocument, below: tuple[Path, ...], tier: Path) -> Errors:
+    """Refuse what follows a tier unless it is a lower one, and not the one that everybody has anyway."""
+    at = (*tier, "kept", "then")
+    word, lower = document.get(*at), [document.get(*path, "id") for path in below]
+    if word is None:
+        return
+    if word not in lower:
+        hint = f"{did_you_mean(word, filter(None, lower))}write the identifier of a tier that stands before it"
+        yield document.error(at, f"{shown(word)} is no tier below {document.get(*tier, 'id')!r}", hint)
+    elif word == lower[0]:
+        problem = f"{shown(word)} is the lowest tier, which every member has"
+        yield document.error(at, problem, "remove it, or write a higher tier")
 
 
 def _check_above(document: LocatedDocument, below: tuple[Path, ...], tier: Path) -> Errors:

@@ -53,6 +53,7 @@ class Qualification:
 
     The tier is kept to the end of that period and of ``further_periods`` behind it or, where ``months`` says so, for
     so many months from the day on which it was reached; for good where the period is a lifetime.
+    ``falls_to`` is the lower tier that follows it then for one more period, or for as many months again.
     """
 
     tier: str
@@ -60,16 +61,18 @@ class Qualification:
     least: int
     further_periods: int = 0
     months: int | None = None
+    falls_to: str = ""
 
-    def ends(self, period: str, reached: int, zone: tzinfo) -> int | None:
+    def ends(self, period: str, reached: int, zone: tzinfo, *, again: int = 0) -> int | None:
         """Return until when the tier is kept that a period gives, in seconds since 1970 UTC; None where for good.
 
         ``reached`` is the moment from which on it is in force; days begin in ``zone``.
+        ``again`` asks how long it would be kept for one more period, or for as many months once more.
         """
         if self.months is not None:
             on = datetime.fromtimestamp(reached, UTC).astimezone(zone).date()
-            return _midnight(_months_later(on, self.months) + timedelta(days=1), zone)
-        behind = first_day_behind(self.measure.period, period, self.further_periods)
+            return _midnight(_months_later(on, self.months * (1 + again)) + timedelta(days=1), zone)
+        behind = first_day_behind(self.measure.period, period, self.further_periods + again)
         return None if behind is None else _midnight(behind, zone)
 
 
@@ -106,20 +109,29 @@ class Reached(NamedTuple):
     """What a fact about a computed tier says: the tier, the period that gave it, and under which revision.
 
     ``origin`` names the joined account that it was reached in, empty where it is the account's own.
+    ``after`` is the tier that was reached where this one is the lower that follows it, empty where it is itself.
     """
 
     tier: str
     period: str
     revision: int
     origin: str = ""
+    after: str = ""
+
+    @property
+    def given_by(self) -> str:
+        """The tier whose qualification gives it."""
+        return self.after or self.tier
 
     @property
     def value(self) -> str:
-        """The value of the fact: its parts between slashes."""
-        return "/".join((self.tier, self.period, str(self.revision), *filter(None, (self.origin,))))
+        """The value of the fact: its parts between slashes, the tier that it follows behind the period."""
+        period = f"{self.period}~{self.after}" if self.after else self.period
+        return "/".join((self.tier, period, str(self.revision), *filter(None, (self.origin,))))
 
 
 def reached_of(value: str) -> Reached:
     """Return what the value of a fact about a computed tier says."""
-    tier, period, revision, *origin = value.split("/")
-    return Reached(tier, period, int(revision), *origin)
+    tier, when, revision, *origin = value.split("/")
+    period, _, after = when.partition("~")
+    return Reached(tier, period, int(revision), "".join(origin), after)

@@ -40,7 +40,8 @@ def tier_as_data(change: TierChange) -> dict[str, Any]:
     return {
         "tier": change.reached.tier,
         "period": change.reached.period,
-        "change": "reached" if change.holds else "given back",
+        "change": "given back" if not change.holds else "follows" if change.reached.after else "reached",
+        **({"after": change.reached.after} if change.reached.after else {}),
         "stands": change.stands,
         "asked_for": change.least,
         "since": _instant(change.since),

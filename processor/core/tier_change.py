@@ -58,16 +58,28 @@ def tier_changes(
     changes: list[TierChange] = []
     programme = programme_at(at)
     for (counter, period), stands in sorted(moved.items()):
-        of_period = {found: fact for found, fact in latest.items() if found.period == period}
-        taken = list(_taken(counter, stands, of_period, at, revision_of))
-        changes += taken
-        gone = {change.reached for change in taken}
-        held = {found.tier for found, fact in of_period.items() if fact.holds and found not in gone}
+        held = {
+            found: asked
+            for found, fact in latest.items()
+            if fact.holds and found.period == period
+            if (asked := qualification_of(found.given_by, revision_of(found.revision))) is not None
+            if asked.measure.counter == counter
+        }
+        changes += [
+            TierChange(found, counter, stands, asked.least, holds=False, since=at, until=None)
+            for found, asked in held.items()
+            if stands < asked.least
+        ]
+        kept = {found.tier for found, asked in held.items() if stands >= asked.least and not found.after}
         if programme is not None:
-            asked = [entry for entry in programme.qualifications if entry.measure.counter == counter]
-            changes += _given(programme, bank, period, stands, [entry for entry in asked if entry.tier not in held], at)
+            open_to = [
+                entry
+                for entry in programme.qualifications
+                if entry.measure.counter == counter and entry.tier not in kept
+            ]
+            changes += _given(programme, bank, period, stands, open_to, at)
     places = {tier: place for place, tier in enumerate(programme.tiers if programme is not None else ())}
-    changes.sort(key=lambda change: places.get(change.reached.tier, len(places)))
+    changes.sort(key=lambda change: (places.get(change.reached.given_by, len(places)), bool(change.reached.after)))
     return [_behind(change, latest) for change in changes]
 
 
@@ -94,19 +106,10 @@ def qualification_of(tier: str, programme: Programme) -> Qualification | None:
     return next((entry for entry in programme.qualifications if entry.tier == tier), None)
 
 
-def _taken(
-    counter: str, stands: int, of_period: Mapping[Reached, Fact], at: int, revision_of: Callable[[int], Programme]
-) -> Iterator[TierChange]:
-    for found, fact in of_period.items():
-        asked = qualification_of(found.tier, revision_of(found.revision))
-        if fact.holds and asked is not None and asked.measure.counter == counter and stands < asked.least:
-            yield TierChange(found, counter, stands, asked.least, holds=False, since=at, until=None)
-
-
 def _given(
     programme: Programme, bank: str, period: str, stands: int, asked: Sequence[Qualification], at: int
 ) -> Iterator[TierChange]:
-    """Yield the tiers that a counter has reached; one that would be over already is not given."""
+    """Yield the tiers that a counter has reached, each with what follows it; one that would be over is not given."""
     calendar = programme.calendars.get(bank)
     for entry in asked:
         if stands < entry.least or calendar is None:
@@ -115,6 +118,16 @@ def _given(
         if until is None or until > at:
             reached = Reached(entry.tier, period, programme.revision)
             yield TierChange(reached, entry.measure.counter, stands, entry.least, holds=True, since=at, until=until)
+            if entry.falls_to and until is not None:
+                yield TierChange(
+                    reached._replace(tier=entry.falls_to, after=entry.tier),
+                    entry.measure.counter,
+                    stands,
+                    entry.least,
+                    holds=True,
+                    since=until,
+                    until=entry.ends(period, at, calendar.time_zone, again=1),
+                )
 
 
 def _behind(change: TierChange, latest: Mapping[Reached, Fact]) -> TierChange:

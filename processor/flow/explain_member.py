@@ -197,7 +197,10 @@ def _tiers(programme: Programme, detail: Mapping[str, Any]) -> Iterator[str]:
     """Yield what the purchase changes of the member's tier, and through which day it is kept."""
     for change in tiers_from_data(detail):
         name = programme.tiers.get(change.reached.tier, change.reached.tier)
-        if not change.holds:
+        if change.reached.after:
+            if change.holds and change.until is not None:
+                yield f"Then you are {name}, until the end of {day(last_day(programme, detail, change.until))}."
+        elif not change.holds:
             yield f"Without it you no longer reach {name}."
         elif change.until is None:
             yield f"With it you reach {name}, for good."

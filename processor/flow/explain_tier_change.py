@@ -36,7 +36,12 @@ def tier_sentences(programme: Programme, detail: Mapping[str, Any]) -> Iterator[
             least, stands = (progress_text(programme, measure, each) for each in (change.least, change.stands))
             when = _when(measure, change.reached.period)
             why = f"revision {change.reached.revision} asks for {least} {when}, and there are {stands}"
-        if change.holds:
+        if change.reached.after:
+            after = change.reached.after
+            if change.holds and change.until is not None:
+                ends = f"from {since} until {_instant(change.until)}"
+                yield f"Where tier {programme.tiers.get(after, after)} ({after}) runs out, tier {name} follows {ends}."
+        elif change.holds:
             until = "for good" if change.until is None else f"until {_instant(change.until)}"
             yield f"With it the member reached tier {name}: {why}; it is in force from {since} {until}."
         else:

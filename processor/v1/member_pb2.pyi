@@ -83,7 +83,8 @@ class MemberFact(_message.Message):
     value: _builtins.str
     """A tier, a segment, a rule, a date YYYY-MM-DD, or a birthday MM-DD; never a year of birth.
     For a tier that was reached: the tier, the period and the programme's revision that it was reached in, and the
-    beginning of the id of the joined account that it was reached under, if it was, between slashes.
+    beginning of the id of the joined account that it was reached under, if it was, between slashes; where it follows
+    a higher one, that one stands behind the period and a tilde.
     """
     ended: _builtins.bool
     """True for a fact that ends what is so; a tier, a membership's day and a birthday then need no value."""

@@ -69,13 +69,20 @@ def parse(old: str, new: str) -> Programme | list[str]:
         ),
         (LIFELONG, LIFELONG + "\n    kept: {months: 12}", "tiers[4].kept: ends a tier that counts over a lifetime"),
         (
-            "{until: end-of-next-period}",
+            "{until: end-of-next-period, then: silver}",
             "{months: 11}",
             "tiers[3].kept.months: is 11, and the tier would end before the year",
         ),
-        ("{until: end-of-next-period}", "{months: 0}", "tiers[3].kept.months: is the number 0"),
-        ("{until: end-of-next-period}", "{until: never}", "tiers[3].kept.until: is 'never'"),
-        ("{until: end-of-next-period}", "{}", "tiers[3].kept"),
+        ("{until: end-of-next-period, then: silver}", "{months: 0}", "tiers[3].kept.months: is the number 0"),
+        ("{until: end-of-next-period, then: silver}", "{until: never}", "tiers[3].kept.until: is 'never'"),
+        ("{until: end-of-next-period, then: silver}", "{}", "tiers[3].kept"),
+        (
+            "then: silver",
+            "then: sliver",
+            "tiers[3].kept.then: 'sliver' is no tier below 'gold'; did you mean 'silver'?",
+        ),
+        ("then: silver", "then: lifelong", "tiers[3].kept.then: 'lifelong' is no tier below 'gold'"),
+        ("then: silver", "then: classic", "tiers[3].kept.then: 'classic' is the lowest tier"),
         (
             "rules: [fuel], over",
             "rules: [feul], over",
@@ -111,6 +118,7 @@ def test_what_the_example_compiles_to() -> None:
     assert (Qualifying.PURCHASES, 3, 2, 0) == (regular.measure.counts, regular.least, regular.months, 0)
     assert ({"EUR": 40, "UAH": 1}, 80_000_00) == (silver.measure.scale, silver.least)
     assert (5_000, 1, frozenset({"base", "hotel"})) == (gold.least, gold.further_periods, gold.measure.rules)
+    assert ["", "silver"] == [silver.falls_to, gold.falls_to]
     assert (CapPeriod.LIFETIME, {"EUR": 1}, 20_000_00) == (
         lifelong.measure.period,
         lifelong.measure.scale,

@@ -43,7 +43,7 @@ VISITS: Final = Measure(counts=Qualifying.PURCHASES, period=CapPeriod.YEAR, rule
 QUALIFICATIONS: Final = (
     Qualification(tier="regular", measure=VISITS, least=2, months=12),
     Qualification(tier="silver", measure=SPEND, least=20_00 * 11, further_periods=1),
-    Qualification(tier="gold", measure=SPEND, least=70_00 * 11),
+    Qualification(tier="gold", measure=SPEND, least=70_00 * 11, falls_to="regular"),
     Qualification(tier="platinum", measure=MILES, least=80),
 )
 TIERS: Final = {"classic": "Classic", **{entry.tier: entry.tier.title() for entry in QUALIFICATIONS}}
@@ -110,10 +110,10 @@ class Membership:
         assert {key: units for key, units in counted.items() if units} == {k: v for k, v in stands.items() if v}
         terms = {revision.revision: revision.qualifications for revision in REVISIONS}
         for found, holds in self.held().items():
-            asked = next(entry for entry in terms[found.revision] if entry.tier == found.tier)
+            asked = next(entry for entry in terms[found.revision] if entry.tier == found.given_by)
             if holds:
                 assert stands[asked.measure.counter, found.period] >= asked.least
-        holding = {(found.tier, found.period) for found, holds in self.held().items() if holds}
+        holding = {(found.tier, found.period) for found, holds in self.held().items() if holds and not found.after}
         for entry in QUALIFICATIONS[:2]:  # Both revisions ask the same for these.
             given = {
                 (entry.tier, period)
@@ -230,8 +230,40 @@ def test_what_gives_and_takes_a_tier() -> None:
 def test_one_message_may_reach_several_tiers_the_lowest_first() -> None:
     """75 EUR reach silver and gold at once, and a refund of 10 EUR takes gold alone."""
     membership = Membership()
-    assert [("silver", True), ("gold", True)] == step(membership, 1, 1, presented("1", eur(75_00)))
-    assert [("gold", False)] == step(membership, 1, 2, refunded("1", eur(10_00)))
+    assert [("silver", True), ("gold", True), ("regular", True)] == step(membership, 1, 1, presented("1", eur(75_00)))
+    assert [("gold", False), ("regular", False)] == step(membership, 1, 2, refunded("1", eur(10_00)))
+
+
+def test_a_tier_falls_by_one_step_when_it_runs_out() -> None:
+    """Gold of November is followed by the lower tier through December, and by nothing where gold was given back."""
+    membership = Membership()
+    step(membership, 1, 1, presented("1", eur(75_00)))
+    december, january = (int(datetime(*day, 12, tzinfo=UTC).timestamp()) for day in ((2026, 12, 15), (2027, 1, 15)))
+    facts = tuple(fact for fact in membership.facts if reached_of(fact.value).given_by == "gold")
+    seen = [member_at(ASKED, facts, at=at, on=date(2026, 12, 1)).tier for at in (membership.at, december, january)]
+    assert ["gold", "regular", "classic"] == seen
+    step(membership, 1, 2, refunded("1", eur(75_00)))
+    assert "classic" == member_at(ASKED, membership.facts, at=december, on=date(2026, 12, 15)).tier
+
+
+def test_another_measure_gives_a_tier_of_its_own() -> None:
+    """Where a revision counts something else, what the one counter takes leaves what the other one gave."""
+    other = replace(SPEND, scale={"EUR": 1})
+    changed = replace(REVISIONS[1], qualifications=(replace(QUALIFICATIONS[1], measure=other, least=20_00),))
+    known = {1: REVISIONS[0], 2: changed}
+
+    def change(moved: dict[tuple[str, str], int], facts: tuple[Fact, ...], at: int) -> tuple[Fact, ...]:
+        changes = tier_changes(
+            moved, facts, bank=BANK, at=at, programme_at=lambda _: changed, revision_of=known.__getitem__
+        )
+        return with_changes(facts, changes)
+
+    start = int(START.timestamp())
+    held = Fact(1, FactKind.REACHED, "silver/2026-11/1", start)
+    facts = change({(other.counter, "2026-11"): 25_00, (SPEND.counter, "2026-11"): 0}, (held,), start + 1)
+    assert {("silver/2026-11/1", False), ("silver/2026-11/2", True)} == {
+        (found.value, fact.holds) for found, fact in latest_reached(facts).items()
+    }
 
 
 @pytest.mark.parametrize(
@@ -278,8 +310,8 @@ def test_a_tier_that_would_be_over_is_not_given() -> None:
     assert ["silver"] == [change.reached.tier for change in changes]
 
 
-@pytest.mark.parametrize("origin", ["", "a1b2c3"])
-def test_a_value_says_what_was_reached(origin: str) -> None:
+@pytest.mark.parametrize(("origin", "after"), [("", ""), ("a1b2c3", ""), ("", "platinum"), ("a1b2c3", "platinum")])
+def test_a_value_says_what_was_reached(origin: str, after: str) -> None:
     """The value of a fact and what it says are two forms of one thing."""
-    reached = Reached("gold", "2026-W01", 12, origin)
+    reached = Reached("gold", "2026-W01", 12, origin, after)
     assert reached == reached_of(reached.value)

@@ -27,7 +27,7 @@ def test_the_page_says_what_the_example_gives() -> None:
     given = {(entry["id"], award["rule"], str(award["granted"])) for entry in entries for award in entry["awards"]}
     assert len(shown) > 12
     assert set() == set(shown) - given
-    changed = re.findall(r"(?m)^\| ([a-z-]+) \| ([a-z-]+) \| (reached|given back) \| ?([0-9T:+-]*) ?\|$", PAGE)
+    changed = re.findall(r"(?m)^\| ([a-z-]+) \| ([a-z-]+) \| (reached|given back|follows) \| ?([0-9T:+-]*) ?\|$", PAGE)
     assert [
         (entry["id"], change["tier"], change["change"], change.get("until", ""))
         for entry in entries

@@ -215,18 +215,28 @@ def test_two_cards_and_many_workers_reach_a_tier_once(aurora: Pipeline) -> None:
 
 
 def test_the_tier_of_another_period_stays(aurora: Pipeline) -> None:
-    """Gold of 2026 is kept through 2027; what is bought then counts for 2027, and giving it back takes nothing."""
-    key = key_of(paid(aurora, 1, 1_300, **STAYFAR))
-    assert [("gold/2026/1", True)] == reached(aurora, key)
+    """Gold of 2026 stays through 2027 whatever is given back of 2027, then silver for a year, then nothing."""
+    reaching = paid(aurora, 1, 1_300, **STAYFAR)
+    key, told = key_of(reaching), explain(aurora, reaching)
+    assert [("gold/2026/1", True), ("silver/2026~gold/1", True)] == reached(aurora, key)
+    follows = "follows from 2027-12-31 23:00:00 UTC until 2028-12-31 23:00:00 UTC."
+    assert f"Where tier Gold (gold) runs out, tier Silver (silver) {follows}" in told.sentences
+    assert "Then you are Silver, until the end of 31 December 2028." in told.for_member
+    assert told.reproduced
     aurora.now = datetime(2027, 11, 20, 12, tzinfo=UTC)
     assert "gold-half" in changes(paid(aurora, 2, 100))
     paid(aurora, 3, 1_300, **STAYFAR)
     reversed_(aurora, 4, 1_300, original=3, at=aurora.now)
-    assert [("gold/2026/1", True), ("gold/2027/1", True), ("gold/2027/1", False)] == reached(aurora, key)
+    assert [("gold/2026/1", True), ("gold/2027/1", True), ("gold/2027/1", False)] == [
+        (value, holds) for value, holds in reached(aurora, key) if value.startswith("gold")
+    ]
     later(aurora)
     assert "gold-half" in changes(paid(aurora, 5, 100))
     aurora.now = datetime(2028, 1, 1, 12, tzinfo=UTC)
-    assert {"base": 100} == changes(paid(aurora, 6, 100))
+    as_silver = paid(aurora, 6, 100)
+    assert {"base": 100, "silver-quarter": 25} == changes(as_silver)
+    aurora.now = datetime(2029, 1, 1, 12, tzinfo=UTC)
+    assert {"base": 100} == changes(paid(aurora, 7, 100))
     assert_books_agree(aurora)
 
 
@@ -296,7 +306,9 @@ def test_a_refund_without_a_reference_gives_the_tier_back(database: Database) ->
     key = key_of(paid(pipeline, 1, 2_100, **STAYFAR))
     pipeline.now = datetime(2027, 1, 5, 12, tzinfo=UTC)
     paid(pipeline, 2, 200, processing_code="200000", **STAYFAR)
-    assert [("silver/2026/1", True), ("gold/2026/1", True), ("silver/2026/1", False)] == reached(pipeline, key)
+    assert {("silver/2026/1", False), ("gold/2026/1", True), ("silver/2026~gold/1", True)} == set(
+        dict(reached(pipeline, key)).items()
+    )
     assert_books_agree(pipeline)
 
 
@@ -309,7 +321,7 @@ def test_miles_count_once_they_are_posted(database: Database) -> None:
     key = key_of(paid(pipeline, 1, 1_300, **STAYFAR))
     assert [] == reached(pipeline, key)
     assert 1 == run(pipeline, NOW + timedelta(days=15)).posted
-    assert [("gold/2026/1", True)] == reached(pipeline, key)
+    assert [("gold/2026/1", True), ("silver/2026~gold/1", True)] == reached(pipeline, key)
     assert_books_agree(pipeline)
 
 
