@@ -13,7 +13,7 @@ from processor.core.event import Event
 from processor.core.grant import Grant, grant_first, regrant, release
 from processor.core.kept_purchase import Purchase
 from processor.core.lifecycle import Effect
-from processor.core.posting import funder_party
+from processor.core.posting import funder_party, payer_of
 from processor.core.programme import Programme
 from processor.core.review import Rulings, reviewed
 from processor.core.rule import Benefit, Rule
@@ -165,7 +165,7 @@ def _awarded(
         counter = rule.tally.counter(rule.id, moment.local_date)
         stood = terms.used.get(counter, 0)
         withheld = terms.used.get(cut_counter(counter), 0) - measured.counted.cut
-    funder = funder_party(programme, rule.funder, bank=terms.bank, partner=entitled.partner)
+    funder = payer_of(programme, rule, bank=terms.bank, partner=entitled.partner)
     velocity = programme.velocity_of_rule.get(rule.id) if rulings is not None else None
     ruling = rulings.on(rule.id) if rulings is not None and velocity else None
     grant, cut_by = regrant(

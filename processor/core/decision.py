@@ -23,7 +23,7 @@ from processor.core.links import OPERATIONS
 from processor.core.message import MessageKind
 from processor.core.outcome import Reason
 from processor.core.person import NOBODY, Member
-from processor.core.posting import UNITS_POSTED, Posting, charge_postings, charges_due, funder_party
+from processor.core.posting import UNITS_POSTED, Posting, charge_postings, charges_due, payer_of
 from processor.core.product_codes import products_of
 from processor.core.programme import Partner, Programme
 from processor.core.purchase import Folded, fold
@@ -224,7 +224,7 @@ def withdraw(purchase: Purchase, survivor: bytes, terms: AccountTerms) -> Withdr
 
 def _funder(programme: Programme, rule: Rule, partner: str | None, bank: str) -> str:
     matched = programme.partners[partner] if partner else None
-    return funder_party(programme, rule.funder, bank=bank, partner=matched)
+    return payer_of(programme, rule, bank=bank, partner=matched)
 
 
 def _book(

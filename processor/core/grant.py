@@ -117,7 +117,7 @@ def regrant(
         _take(limits, held, granted, purchase_id, used)
     if tally is not None:
         spared = cleared - counted.earned
-        cut = -spared if spared else max(0, counted.earned - granted)
+        cut = -spared if spared > 0 else max(-spared, counted.earned - granted)
         counted = keep_cut(tally.counter(rule, occurred_on), counted, cut, used)
     return Grant(rule, unit, entitled, granted, min(granted, cleared), counted, taken), binding
 

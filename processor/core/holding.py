@@ -2,6 +2,7 @@
 
 It takes holdings and returns values; ``flow/entitlements.py`` reads them from the postings and books a use.
 What was taken back after it was used leaves a holding below zero, and later rewards of the kind count against it.
+A rule that looks at a period takes back at one purchase what it gave at another: the two are settled with each other.
 """
 
 from collections.abc import Iterable, Sequence
@@ -10,7 +11,11 @@ from typing import NamedTuple
 
 
 class Holding(NamedTuple):
-    """What one rule gave of one soft reward for one purchase; ``last_day`` is when it is valid for the last time."""
+    """What one rule gave of one soft reward for one purchase; ``last_day`` is when it is valid for the last time.
+
+    ``cycle`` names the counter that the rule's purchases of a period share, empty where it looks at each alone.
+    ``moved`` is what a purchase took back of what others of the cycle were given: added there, taken off here.
+    """
 
     purchase_id: bytes
     rule: str
@@ -19,11 +24,13 @@ class Holding(NamedTuple):
     granted: int
     used: int
     last_day: date
+    cycle: str = ""
+    moved: int = 0
 
     @property
     def left(self) -> int:
         """What was granted and not used; below zero where what was used has been taken back."""
-        return self.granted - self.used
+        return self.granted - self.used + self.moved
 
 
 class Drawn(NamedTuple):
@@ -31,6 +38,28 @@ class Drawn(NamedTuple):
 
     holding: Holding
     units: int
+
+
+def settled(holdings: Sequence[Holding]) -> list[Holding]:
+    """Take what is missing at one purchase of a cycle off what is left at others of the same cycle.
+
+    It is taken where it is valid longest, for a cycle takes back what it gave last, also where that has expired since:
+    what was never used is not owed. What stays below zero was used.
+    """
+    moved = [0] * len(holdings)
+    longest = sorted(range(len(holdings)), key=lambda place: (holdings[place].last_day, place), reverse=True)
+    for owing, holding in enumerate(holdings):
+        missing = -holding.left if holding.cycle else 0
+        for place in longest:
+            other = holdings[place]
+            if missing <= 0:
+                break
+            if (other.cycle, other.unit) == (holding.cycle, holding.unit) and other.left + moved[place] > 0:
+                part = min(missing, other.left + moved[place])
+                missing -= part
+                moved[place] -= part
+                moved[owing] += part
+    return [holding._replace(moved=units) for holding, units in zip(holdings, moved, strict=True)]
 
 
 def usable(holdings: Iterable[Holding], unit: str, on: date) -> int:

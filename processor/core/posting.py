@@ -13,7 +13,7 @@ from typing import Final
 from processor.core.grant import Grant
 from processor.core.money import divide
 from processor.core.programme import Partner, Programme
-from processor.core.rule import Benefit, Funder
+from processor.core.rule import Benefit, Funder, Rule
 
 MEMBER_PENDING: Final = "member/pending"
 MEMBER_AVAILABLE: Final = "member/available"
@@ -187,6 +187,19 @@ def funder_party(programme: Programme, funder: Funder, *, bank: str, partner: Pa
     if funder is Funder.PARTNER and partner is not None:
         return partner.retailer
     return programme.owner
+
+
+def payer_of(programme: Programme, rule: Rule, *, bank: str, partner: Partner | None) -> str:
+    """Return the party that pays for what a rule gives on one purchase.
+
+    What a period's purchases earn together is paid by the retailer of the rule's partners, also where a purchase that
+    counted there turns out to be another one's: nobody else has back what that retailer paid.
+    """
+    if rule.tally is not None and rule.funder is Funder.PARTNER:
+        own = rule.when.partners
+        if partner is None or partner.id not in own:
+            partner = next((programme.partners[name] for name in sorted(own) if name in programme.partners), partner)
+    return funder_party(programme, rule.funder, bank=bank, partner=partner)
 
 
 def miles_postings(before: Grant, after: Grant, funder: str) -> Iterator[Posting]:

@@ -24,6 +24,7 @@ from processor.core.located_document import DocumentError, LocatedDocument, Path
 from processor.core.money import exponent
 from processor.core.programme_base import measures_billing
 from processor.core.programme_conditions import check_conditions
+from processor.core.programme_cycles import check_cycles
 from processor.core.programme_person import check_person
 from processor.core.programme_qualification import check_qualifications
 from processor.core.programme_reward import check_rewards
@@ -338,4 +339,5 @@ _CHECKS: Final[tuple[Callable[[LocatedDocument], Errors], ...]] = (
     check_rewards,
     check_accruals,
     check_tallies,
+    check_cycles,
 )

@@ -55,7 +55,7 @@ from processor.core.programme_exchange import (
 )
 from processor.core.programme_qualification import compile_qualifications
 from processor.core.programme_reward import compile_reward, compile_validity
-from processor.core.programme_tallies import compile_tally
+from processor.core.programme_tallies import compile_cycle, compile_tally
 from processor.core.programme_timing import clawback_of, spent_of, statement_day, statement_day_of_cap, timing_of
 from processor.core.programme_velocity import check_velocity, compile_velocity
 from processor.core.rule import AmountBase, Benefit, Best, Funder, Multiplication, Ratio, Rule, Stacking
@@ -275,12 +275,18 @@ def _discount(entry: Mapping[str, Any]) -> Rule:
     if "percent" in entry:
         return _rule(entry, Benefit.DISCOUNT, base, rates={"*": _ratio(decimal(entry["percent"]), Decimal(100))})
     fixed = {currency: int(decimal(amount) * 10 ** exponent(currency)) for currency, amount in entry["amounts"].items()}
-    return _rule(entry, Benefit.DISCOUNT, base, fixed=fixed)
+    tally = None
+    if "every" in entry:
+        ((currency, gives),) = fixed.items()
+        tally = compile_cycle(entry, gives, currency)
+    return _rule(entry, Benefit.DISCOUNT, base, fixed=fixed, tally=tally)
 
 
 def _reward(entry: Mapping[str, Any]) -> Rule:
     entitlement: str = entry["entitlement"]
-    rule = _rule(entry, Benefit.REWARD, base_of(entry, {}), fixed={entitlement: entry.get("count", 1)})
+    count: int = entry.get("count", 1)
+    tally = compile_cycle(entry, count, entitlement) if "every" in entry else None
+    rule = _rule(entry, Benefit.REWARD, base_of(entry, {}), fixed={entitlement: count}, tally=tally)
     return replace(rule, entitlement=entitlement, validity=compile_validity(entry.get("valid")))
 
 

@@ -29,7 +29,7 @@ def compile_tally(rule: Mapping[str, Any], scale: int) -> Tally | None:
     if "accumulate" in rule:
         per = _per(rule)
         return _in_one_currency(rule, scale) if len(per) == 1 else _in_several_currencies(rule, scale)
-    return _cycle(rule, scale) if "every" in rule else None
+    return compile_cycle(rule, int(Decimal(rule["bonus"]["miles"]) * scale)) if "every" in rule else None
 
 
 def _per(rule: Mapping[str, Any]) -> dict[str, Fraction]:
@@ -87,18 +87,19 @@ def _accumulated(
     )
 
 
-def _cycle(rule: Mapping[str, Any], scale: int) -> Tally:
+def compile_cycle(rule: Mapping[str, Any], gives: int, unit: str = "") -> Tally:
+    """Return the tally of a checked rule with ``every``, which gives so many units each time it comes full circle.
+
+    ``unit`` is the soft reward or the currency that it gives, empty for miles.
+    """
     terms = rule["every"]
     amounts = {code: int(_minor(code, amount)) for code, amount in terms.get("amount", {}).items()}
     common = lcm(*amounts.values())
     return Tally(
         period=CapPeriod(terms["over"]),
         scale={code: common // amount for code, amount in amounts.items()},
-        cycle=Cycle(
-            every=common if amounts else terms["purchases"],
-            gives=int(Decimal(rule["bonus"]["miles"]) * scale),
-            times=terms.get("times"),
-        ),
+        cycle=Cycle(every=common if amounts else terms["purchases"], gives=gives, times=terms.get("times")),
+        unit=unit,
     )
 
 

@@ -165,7 +165,7 @@ def _step(rule: Rule, currency: str, minor: int, terms: Terms, part: Ratio | Non
     unit = rule.entitlement or (terms.unit if rule.benefit is Benefit.MILES else currency)
     rate, fixed = rule.rate(currency), rule.fixed.get(unit)
     if rule.tally is not None:
-        rate, fixed = _progress(rule.tally, currency)
+        unit, (rate, fixed) = rule.tally.unit or terms.unit, _progress(rule.tally, currency)
     conversion = terms.conversion(rule, currency)
     if conversion is not None:
         rate = conversion.rate_of(rule, rate)
@@ -182,7 +182,7 @@ def _step(rule: Rule, currency: str, minor: int, terms: Terms, part: Ratio | Non
         more=more,
         denominator=denominator,
         fixed=fixed,
-        is_money=rule.benefit is Benefit.DISCOUNT,
+        is_money=rule.benefit is Benefit.DISCOUNT and rule.tally is None,
     )
 
 

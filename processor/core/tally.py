@@ -48,6 +48,7 @@ class Tally:
     ``scale`` says how much progress a minor unit of each currency is; empty where each purchase counts one.
     ``brackets`` ascend; they are empty where there is a ``cycle``.
     ``most`` is what a period earns at most, None without limit.
+    ``unit`` is what it earns where that is no miles: a soft reward, or the minor units of a currency.
     ``terms`` stands in the counter's name, so that other terms in a later revision count anew.
     """
 
@@ -59,11 +60,12 @@ class Tally:
     rounding: Rounding = Rounding.DOWN
     cycle: Cycle | None = None
     most: int | None = None
+    unit: str = ""
     terms: str = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
         stated = repr((sorted(self.scale.items()), self.brackets, self.denominator, self.counting, self.rounding))
-        stated += repr((self.cycle, self.most, self.period))
+        stated += repr((self.cycle, self.most, self.period, self.unit))
         object.__setattr__(self, "terms", blake2b(stated.encode(), digest_size=4).hexdigest())
 
     def worth(self, progress: int) -> int:
@@ -132,10 +134,15 @@ def count(
 
 
 def spare(key: CounterKey, before: Counted, counted: Counted, used: Mapping[CounterKey, int]) -> int:
-    """Return how much a purchase need not take back of what others earned, because limits withheld it from them."""
+    """Return how much a purchase need not take back of what others earned, because limits withheld it from them.
+
+    Below zero, it is what others were spared on account of what limits withheld from this one: it gets that no more.
+    """
+    withheld = used.get(cut_counter(key), 0) - before.cut
+    if withheld < 0:
+        return withheld
     if counted[:2] == before[:2]:
         return max(0, -before.cut)
-    withheld = used.get(cut_counter(key), 0) - before.cut
     return min(max(0, -counted.earned), max(0, withheld))
 
 

@@ -15,7 +15,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Engine
 
 from processor.core.business_calendar import business_date
-from processor.core.holding import Drawn, Holding, draw, usable
+from processor.core.holding import Drawn, Holding, draw, settled, usable
 from processor.core.posting import MEMBER_REWARDS, PROGRAMME_REWARDS_USED, Template, move
 from processor.core.programme import Programme
 from processor.flow.booking import numbered
@@ -70,22 +70,20 @@ class UseRefused:
 
 def holdings_of(connection: Connection, snapshot: Snapshot, programme: str, key: Key) -> list[Holding]:
     """Return what an account holds, each with the day on which it is valid for the last time."""
-    return [_holding(row, snapshot, programme) for row in list_holdings(connection, key)]
+    return settled([_holding(row, snapshot, programme) for row in list_holdings(connection, key)])
 
 
 def _holding(row: HoldingRow, snapshot: Snapshot, programme: str) -> Holding:
     """Return a holding; one whose purchase became part of another has nothing left and is valid no more."""
-    last_day = date.min
-    if row.revision is not None and row.occurred_on is not None:
-        last_day = _last_day(snapshot.revision(programme, row.revision), row, row.occurred_on)
-    return Holding(row.purchase_id, row.rule, row.unit, row.pending, row.granted, row.used, last_day)
-
-
-def _last_day(programme: Programme, row: HoldingRow, occurred_on: date) -> date:
-    try:
-        return programme.rule(row.rule).validity.last_day(occurred_on)
-    except KeyError:
-        return date.min
+    nothing = Holding(row.purchase_id, row.rule, row.unit, row.pending, row.granted, row.used, date.min)
+    if row.revision is None or row.occurred_on is None:
+        return nothing
+    revision = snapshot.revision(programme, row.revision)
+    if not revision.has(row.rule):
+        return nothing
+    rule = revision.rule(row.rule)
+    cycle = "" if rule.tally is None else "/".join(rule.tally.counter(rule.id, row.occurred_on))
+    return nothing._replace(last_day=rule.validity.last_day(row.occurred_on), cycle=cycle)
 
 
 def use_entitlement(

@@ -23,7 +23,7 @@ from processor.core.draw import draws_of
 from processor.core.grant import Grant, regrant
 from processor.core.outcome import Reason
 from processor.core.person import NOBODY
-from processor.core.posting import funder_party
+from processor.core.posting import payer_of
 from processor.core.programme import Programme
 from processor.core.purchase import Amounts, Folded, Lowered
 from processor.core.rule import Rule
@@ -190,7 +190,7 @@ def _funder(programme: Programme, rule: Rule, detail: Mapping[str, Any]) -> str:
     """Return the party that paid for a rule's benefit, as the card product and the partner that are stored say."""
     product, partner = programme.products.get(detail["inputs"].get("product", "")), detail.get("partner")
     bank = product.bank if product is not None else ""
-    return funder_party(programme, rule.funder, bank=bank, partner=programme.partners[partner] if partner else None)
+    return payer_of(programme, rule, bank=bank, partner=programme.partners[partner] if partner else None)
 
 
 def _entitled(

@@ -28,7 +28,7 @@ def tally_sentence(
     """
     stands = stood - before.progress + cleared
     moved = f"stood at {_progress(rule, tally, stood)} and stand at {_progress(rule, tally, stands)} now"
-    worth = units(programme, tally.worth(stands), programme.unit)
+    worth = units(programme, tally.worth(stands), tally.unit or programme.unit)
     return (
         f"Rule {rule.id} adds up the cleared purchases {_TOGETHER[tally.period]}: they {moved}, worth {worth} in all,"
         f" of which this purchase earns {entitled}"

@@ -224,6 +224,24 @@ def test_undoing_every_purchase_leaves_nothing(amounts: list[int], clears: list[
     assert {0} >= set(books.used.values())
 
 
+@LAW
+@given(st.lists(st.integers(1, 150_00), min_size=2, max_size=6), RANDOM)
+def test_undoing_in_any_order_leaves_nothing_under_limits(amounts: list[int], random: Random) -> None:
+    """Purchases that limits cut, and that are all refunded afterwards in any order, leave no mile and no progress."""
+    books = Books(revisions=LIMITED)
+    places = range(len(amounts))
+    for step, said, order in ((0, presented, places), (1, refunded, random.sample(places, len(amounts)))):
+        for number in order:
+            sent = replace(
+                said("1", eur(amounts[number])), message_id=bytes([1, number, step]) + bytes(13), transmitted_at=START
+            )
+            books.take(bytes([number]) + bytes(15), event_of(sent, link(), "classic"))
+    audit(books)
+    assert_worth(books)
+    assert (0, 0) == books.miles()
+    assert {0} >= {units for (counter, _), units in books.used.items() if "~" in counter}
+
+
 def test_a_refund_takes_back_what_another_purchase_reached() -> None:
     """60 and 60 EUR reach the step with the second; the first's refund takes the second's bonus, once."""
     books = Books(revisions=(replace(FIRST, rules=(tally_rule("hundreds", HUNDREDS),), caps=()),))
