@@ -16,6 +16,7 @@ from processor.core.cap import CounterKey
 from processor.core.course import course_of
 from processor.core.event import Event
 from processor.core.grant import Grant, release
+from processor.core.held import facts_seen, seen_by
 from processor.core.instalments import at_once
 from processor.core.kept_purchase import Purchase
 from processor.core.lifecycle import Effect
@@ -109,7 +110,7 @@ def decide(
     if quote and programme.at_till and is_decided(purchase.events, event):
         quote, folded = False, _folded(purchase, events)
     folded = _as_read(programme, purchase, events, folded, as_if_approved=quote)
-    entitled = entitle(programme, folded, terms.facts)
+    entitled = _entitled(programme, purchase, folded, terms)
     if quote:
         return _quote(replace(purchase, events=events), event, programme, entitled, folded, terms)
     return _book(purchase, events, event, programme, entitled, folded, terms, carried, kept)
@@ -126,7 +127,7 @@ def decide_again(purchase: Purchase, terms: AccountTerms) -> Decision | None:
     if programme is None:
         return None
     folded = _as_read(programme, purchase, purchase.events, folded)
-    entitled = entitle(programme, folded, terms.facts)
+    entitled = _entitled(programme, purchase, folded, terms)
     return _book(purchase, purchase.events, moment, programme, entitled, folded, terms)
 
 
@@ -171,6 +172,14 @@ def _as_read(
     if programme.is_followed:
         folded = folded._replace(course=course_of(read))
     return at_once(read, folded) if programme.instalments_at_once else folded
+
+
+def _entitled(programme: Programme, purchase: Purchase, folded: Folded, terms: AccountTerms) -> Entitled:
+    """Return what a purchase is entitled to, with what its account held as it was seen before."""
+    facts = terms.facts
+    if purchase.seen is not None and folded.anchor is not None:
+        facts = facts_seen(facts, purchase.seen, at=folded.anchor.at)
+    return entitle(programme, folded, facts)
 
 
 def withdraw(purchase: Purchase, survivor: bytes, terms: AccountTerms) -> Withdrawal:
@@ -274,6 +283,7 @@ def _book(
             revision=programme.revision,
             occurred_on=moment.local_date,
             card=moment.card,
+            seen=seen_by(entitled.member, at=moment.at) if programme.asked and programme.asked.held else None,
             partner=partner,
             grants=tuple(award.grant for award in considered if _is_something(award.grant)),
             charges={key: amount for key, amount in charges.items() if amount},

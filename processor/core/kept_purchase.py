@@ -6,6 +6,7 @@ from datetime import date
 
 from processor.core.event import Event
 from processor.core.grant import Grant
+from processor.core.held import Seen
 from processor.core.posting import ChargeKey
 from processor.core.purchase import Placed
 from processor.core.qualifying import Counts
@@ -18,6 +19,7 @@ class Purchase:
 
     ``revision`` is that it was last decided under, None before; ``occurred_on`` is the local date
     whose periods its grants count in, ``card`` the card whose caps they count in, empty where no cap counts cards.
+    ``seen`` is what its account held when it happened, None where no rule asks for it.
     ``kept`` is what its holder keeps of what refunds took back.
     ``merged_into`` names the purchase that took over its events, None while it stands for itself.
     Where a family of linked messages is more than one purchase, ``head`` names the one that its traces lead to, None
@@ -43,3 +45,4 @@ class Purchase:
     placed: tuple[Placed, ...] = ()
     card: str = ""
     qualifying: tuple[Counts, ...] = ()
+    seen: Seen | None = None

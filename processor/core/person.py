@@ -1,4 +1,4 @@
-"""Who a rule is for: tier, segment, age of membership, birthday, an offer accepted, an offer made to somebody.
+"""Who a rule is for: tier, segment, age of membership, birthday, an offer accepted or made, a soft reward held.
 
 What is known of a member is a set of facts, each in force from a moment on, and until another one where it says so.
 A purchase sees the facts that were in force at its anchor's instant, so that facts recorded later change nothing that
@@ -28,9 +28,11 @@ class FactKind(StrEnum):
     BIRTHDAY = "birthday"
     REACHED = "reached-tier"
     """A tier that is computed; ``core/qualification.py`` says what its value holds."""
+    HOLDS = "holds"
+    """Told by the ledger and recorded nowhere: a soft reward and its last day, as ``UNIT/YYYY-MM-DD``."""
 
 
-NAMING: Final = frozenset({FactKind.SEGMENT, FactKind.OPTED_IN, FactKind.LISTED, FactKind.REACHED})
+NAMING: Final = frozenset({FactKind.SEGMENT, FactKind.OPTED_IN, FactKind.LISTED, FactKind.REACHED, FactKind.HOLDS})
 """Kinds of which a member can have several facts in force at once, each with a value of its own."""
 
 
@@ -44,9 +46,12 @@ class PersonUnmet(StrEnum):
     BIRTHDAY = "birthday"
     OPTED_IN = "opted_in"
     LISTED = "listed"
+    HOLDS = "holds"
 
 
-LATE: Final = frozenset({PersonUnmet.MEMBER_FOR, PersonUnmet.BIRTHDAY, PersonUnmet.OPTED_IN, PersonUnmet.LISTED})
+LATE: Final = frozenset(
+    {PersonUnmet.MEMBER_FOR, PersonUnmet.BIRTHDAY, PersonUnmet.OPTED_IN, PersonUnmet.LISTED, PersonUnmet.HOLDS}
+)
 """What differs from member to member, and so is not part of a purchase's kind."""
 
 
@@ -69,7 +74,8 @@ class Fact(NamedTuple):
 class Member(NamedTuple):
     """What a purchase's rules may know of its member, as it was when the purchase happened.
 
-    ``reached`` are the tier and all below it; of ``segments``, ``opted_in`` and ``listed`` it has what rules name.
+    ``reached`` are the tier and all below it; of ``segments``, ``opted_in``, ``listed`` and the soft rewards that it
+    ``holds`` it has what rules name.
     ``windows`` are those of the rules' birthday windows in which the purchase lies; the birthday itself is not here.
     """
 
@@ -80,6 +86,7 @@ class Member(NamedTuple):
     listed: frozenset[str] = frozenset()
     member_since: date | None = None
     windows: frozenset[Window] = frozenset()
+    holds: frozenset[str] = frozenset()
 
 
 NOBODY: Final = Member()
@@ -121,6 +128,7 @@ class Person:
     ``tiers`` are those one of which the member has, ``tier_from`` the lowest that will do; ``segments`` those of which
     the member is in one at least.
     ``opted_in`` and ``listed`` are the rule's own identifier where it asks for that.
+    ``holds`` are the soft rewards one of which the member can use, or has where it is a status.
     """
 
     tiers: frozenset[str] = frozenset()
@@ -130,11 +138,12 @@ class Person:
     birthday: Window | None = None
     opted_in: str = ""
     listed: str = ""
+    holds: frozenset[str] = frozenset()
 
     @property
     def is_late(self) -> bool:
         """Tell whether something is asked for that differs from member to member."""
-        return bool(self.member_for or self.birthday is not None or self.opted_in or self.listed)
+        return bool(self.member_for or self.birthday is not None or self.opted_in or self.listed or self.holds)
 
     def unmet(self, member: Member, on: date) -> PersonUnmet | None:
         """Return the first thing asked for that a member does not meet on a day; what is late comes last."""
@@ -156,6 +165,8 @@ class Person:
             return PersonUnmet.OPTED_IN
         if self.listed and self.listed not in member.listed:
             return PersonUnmet.LISTED
+        if self.holds and not self.holds & member.holds:
+            return PersonUnmet.HOLDS
         return None
 
 
@@ -163,6 +174,7 @@ class Person:
 class Asked:
     """What a programme's rules ask of members, and its tiers, the lowest first.
 
+    ``held`` are the soft rewards that rules ask for.
     ``below`` is each tier with those below it, ``unknown`` a member of whom nothing is known.
     """
 
@@ -173,6 +185,7 @@ class Asked:
     windows: frozenset[Window]
     by_tier: bool
     by_age: bool
+    held: frozenset[str] = frozenset()
     below: Mapping[str, frozenset[str]] = field(init=False, repr=False, compare=False)
     unknown: Member = field(init=False, repr=False, compare=False)
 
@@ -211,6 +224,7 @@ def asked_by(persons: Iterable[Person | None], tiers: tuple[str, ...]) -> Asked 
         windows=frozenset(person.birthday for person in stated if person.birthday is not None),
         by_tier=any(person.tiers or person.tier_from for person in stated),
         by_age=any(person.member_for for person in stated),
+        held=frozenset(reward for person in stated for reward in person.holds),
     )
 
 
@@ -244,7 +258,14 @@ def member_at(asked: Asked, facts: Sequence[Fact], *, at: int, on: date) -> Memb
         listed=asked.listed.intersection(named.get(FactKind.LISTED, ())),
         member_since=date.fromisoformat(since) if since and asked.by_age else None,
         windows=_windows(asked.windows, birthday, on) if birthday else frozenset(),
+        holds=_held(asked, named.get(FactKind.HOLDS, ()), on),
     )
+
+
+def _held(asked: Asked, told: Iterable[str], on: date) -> frozenset[str]:
+    """Return the soft rewards that are asked for and valid on a day."""
+    stated = (value.partition("/") for value in told)
+    return asked.held.intersection(unit for unit, _, last_day in stated if on <= date.fromisoformat(last_day))
 
 
 def reached(asked: Asked, tier: str) -> frozenset[str]:

@@ -16,7 +16,7 @@ Errors = Iterator[DocumentError]
 
 _SHORTEST_MONTH: Final = 28
 _LONGEST_MONTH: Final = 31
-_KEYS: Final = frozenset({"tiers", "tier_from", "segments", "member_for", "birthday", "opted_in", "listed"})
+_KEYS: Final = frozenset({"tiers", "tier_from", "segments", "member_for", "birthday", "opted_in", "listed", "holds"})
 
 
 def compile_person(rule: Mapping[str, Any]) -> Person | None:
@@ -33,6 +33,7 @@ def compile_person(rule: Mapping[str, Any]) -> Person | None:
         birthday=None if birthday is None else (birthday.get("days_before", 0), birthday.get("days_after", 0)),
         opted_in=rule["id"] if when.get("opted_in") else "",
         listed=rule["id"] if when.get("listed") else "",
+        holds=frozenset(when.get("holds", ())),
     )
 
 
@@ -41,6 +42,7 @@ def check_person(document: LocatedDocument) -> Errors:
     declared = {key: _declared(document, key) for key in ("tiers", "segments")}
     for key in declared:
         yield from _check_ids(document, key)
+    rewards = _declared(document, "entitlements")
     for rule in rules_of(document):
         when = (*rule, "when")
         for item in document.entries(*when, "tiers"):
@@ -48,6 +50,9 @@ def check_person(document: LocatedDocument) -> Errors:
         for item in document.entries(*when, "segments"):
             yield from _check_named(document, item, "segment", declared["segments"])
         yield from _check_named(document, (*when, "tier_from"), "tier", declared["tiers"])
+        for item in document.entries(*when, "holds"):
+            yield from _check_named(document, item, "entitlement", rewards)
+        yield from _check_holds(document, rule)
         yield from _check_tiers(document, when, declared["tiers"])
         yield from _check_age(document, (*when, "member_for"))
         for key in ("opted_in", "listed"):
@@ -111,6 +116,17 @@ def _check_tiers(document: LocatedDocument, when: Path, declared: list[str]) -> 
     elif lowest is not None and declared[:1] == [lowest]:
         problem = f"{shown(lowest)} is the lowest tier, which every member has at least"
         yield document.error((*when, "tier_from"), problem, "remove it, or write a higher tier")
+
+
+def _check_holds(document: LocatedDocument, rule: Path) -> Errors:
+    """Refuse a reward for those who hold it already, where nothing else gives it: nobody would ever begin."""
+    given, at = document.get(*rule, "entitlement"), (*rule, "when", "holds")
+    if given is None or document.get(*at) != [given]:
+        return
+    others = [other for other in document.entries("rewards") if document.get(*other, "entitlement") == given]
+    if all(document.get(*other, "when", "holds") == [given] for other in others):
+        problem = f"asks for {shown(given)}, which only rules for its holders give, so that nobody ever has it"
+        yield document.error(at, problem, "give it by a rule for others, or ask for something else")
 
 
 def _check_age(document: LocatedDocument, at: Path) -> Errors:

@@ -18,6 +18,7 @@ from processor.core.converted import Converted, conversions_of
 from processor.core.decision import Decision, decide
 from processor.core.event import event_of
 from processor.core.exclusion import excluding_category
+from processor.core.held import Entry
 from processor.core.kept_purchase import Purchase
 from processor.core.located_document import DocumentError
 from processor.core.message import CardMessage, Direction, MessageKind
@@ -28,6 +29,7 @@ from processor.core.programme import Link, Programme
 from processor.core.ripening import expected_days
 from processor.core.rule import Benefit
 from processor.core.simulated_event import SAID_OF_PURCHASES, message_about, named_id
+from processor.core.simulated_holding import bookings_of, held_in
 from processor.core.simulated_tiers import simulated_tiers, tier_as_data
 from processor.core.spent import Balance, Kept
 from processor.core.tier_change import TierChange, with_changes
@@ -140,6 +142,7 @@ class _Account:
     available: int = 0
     discounts: dict[str, int] = field(default_factory=dict)
     rewards: dict[str, int] = field(default_factory=dict)
+    booked: list[Entry] = field(default_factory=list)
 
 
 def simulate(revisions: Sequence[Programme], text: str, *, source: str) -> Simulation | tuple[DocumentError, ...]:
@@ -219,7 +222,7 @@ def _simulated(account: _Account, transaction: Transaction, ordered: Sequence[Pr
         revision_of=lambda number: next(revision for revision in ordered if revision.revision == number),
         used=account.used,
         reserved={},
-        facts=account.facts,
+        facts=(*account.facts, *held_in(account.booked, ordered, before, event)),
         budgets=account.budgets,
         balance=Balance(available=account.available),
     )
@@ -229,6 +232,7 @@ def _simulated(account: _Account, transaction: Transaction, ordered: Sequence[Pr
     account.purchases[transaction.purchase] = decision.purchase
     if decision.reason is not Reason.QUOTED:
         _add_up(account, decision.awards, decision.postings)
+        account.booked += bookings_of(decision, transaction.at)
     tiers: tuple[TierChange, ...] = ()
     if used is not None:
         tiers = simulated_tiers(terms, used, decision, at=int(transaction.at.timestamp()))

@@ -25,7 +25,8 @@ from processor.flow.address_book import AddressBook
 from processor.flow.batch_work import BatchWork
 from processor.flow.booking import Booking
 from processor.flow.budgets import BudgetContendedError, Budgets
-from processor.flow.member_facts import facts_asked, whole_second
+from processor.flow.held import known_facts
+from processor.flow.member_facts import whole_second
 from processor.flow.purchase_work import PurchaseWork, TraceKey
 from processor.flow.retry import ATTEMPTS, retried
 from processor.flow.snapshot import Snapshot, Snapshots
@@ -215,7 +216,8 @@ class BatchDecider:
                 if bank in snapshot.calendars
             },
         )
-        facts = facts_asked(cursor, accounts, snapshot) if snapshot.asked else {}
+        submissions = [entry for entry, _ in routed]
+        facts = known_facts(cursor, accounts, snapshot, submissions, purchases.values()) if snapshot.asked else {}
         return BatchWork(
             snapshot=snapshot,
             writes=writes,

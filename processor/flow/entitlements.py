@@ -19,6 +19,7 @@ from processor.core.holding import Drawn, Holding, draw, settled, usable
 from processor.core.posting import MEMBER_REWARDS, PROGRAMME_REWARDS_USED, Template, move
 from processor.core.programme import Programme
 from processor.flow.booking import numbered
+from processor.flow.held import validity_of
 from processor.flow.retry import retried
 from processor.flow.snapshot import Snapshot, Snapshots
 from processor.store.card_side import AccountRow, BatchWrites, Key, lock_accounts, write_batch
@@ -75,15 +76,8 @@ def holdings_of(connection: Connection, snapshot: Snapshot, programme: str, key:
 
 def _holding(row: HoldingRow, snapshot: Snapshot, programme: str) -> Holding:
     """Return a holding; one whose purchase became part of another has nothing left and is valid no more."""
-    nothing = Holding(row.purchase_id, row.rule, row.unit, row.pending, row.granted, row.used, date.min)
-    if row.revision is None or row.occurred_on is None:
-        return nothing
-    revision = snapshot.revision(programme, row.revision)
-    if not revision.has(row.rule):
-        return nothing
-    rule = revision.rule(row.rule)
-    cycle = "" if rule.tally is None else "/".join(rule.tally.counter(rule.id, row.occurred_on))
-    return nothing._replace(last_day=rule.validity.last_day(row.occurred_on), cycle=cycle)
+    last_day, cycle = validity_of(snapshot, programme, row.rule, row.revision, row.occurred_on)
+    return Holding(row.purchase_id, row.rule, row.unit, row.pending, row.granted, row.used, last_day, cycle)
 
 
 def use_entitlement(

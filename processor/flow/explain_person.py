@@ -27,6 +27,9 @@ def sentences_on_member(programme: Programme, at: Circumstances) -> Iterator[str
         yield f"Offers that the member had accepted: {', '.join(sorted(member.opted_in)) or 'none'}."
     if asked.listed:
         yield f"Offers made to this member: {', '.join(sorted(member.listed)) or 'none'}."
+    if asked.held:
+        named = ", ".join(f"{programme.rewards[unit].name} ({unit})" for unit in sorted(member.holds))
+        yield f"The account held {named or 'no soft reward that a rule is for'}."
 
 
 def whom(programme: Programme, person: Person, unmet: PersonUnmet) -> str:
@@ -46,6 +49,8 @@ def whom(programme: Programme, person: Person, unmet: PersonUnmet) -> str:
             return f"purchases from {before} days before to {after} days after the member's birthday"
         case PersonUnmet.OPTED_IN:
             return "members who had accepted it when the purchase happened"
+        case PersonUnmet.HOLDS:
+            return f"members who held {' or '.join(sorted(person.holds))} when the purchase happened"
     return "members to whom it had been made when the purchase happened"
 
 

@@ -18,10 +18,14 @@ class SnapshotError(RuntimeError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FactsAsked:
-    """What the rules of a programme's revisions ask of members: kinds of facts, and segments and rules by name."""
+    """What the rules of a programme's revisions ask of members: kinds of facts, and segments and rules by name.
+
+    ``held`` are the soft rewards that they ask for.
+    """
 
     kinds: frozenset[FactKind]
     values: frozenset[str]
+    held: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +124,7 @@ def _asked(revisions: Sequence[Programme]) -> FactsAsked | None:
     return FactsAsked(
         kinds=frozenset(kind for asked in asking for kind in asked.kinds()) | computed,
         values=frozenset(value for asked in asking for value in asked.values()),
+        held=frozenset(reward for asked in asking for reward in asked.held),
     )
 
 

@@ -15,7 +15,7 @@ def member_to_values(member: Member) -> dict[str, Any]:
     values: dict[str, Any] = {}
     if member.tier:
         values["tier"] = member.tier
-    for name in ("segments", "opted_in", "listed"):
+    for name in ("segments", "opted_in", "listed", "holds"):
         if getattr(member, name):
             values[name] = sorted(getattr(member, name))
     if member.member_since is not None:
@@ -34,6 +34,7 @@ def member_from_values(asked: Asked, values: Mapping[str, Any]) -> Member:
         segments=frozenset(values.get("segments", ())),
         opted_in=frozenset(values.get("opted_in", ())),
         listed=frozenset(values.get("listed", ())),
+        holds=frozenset(values.get("holds", ())),
         member_since=date.fromisoformat(since) if since else None,
         windows=frozenset((before, after) for before, after in values.get("birthday", ())),
     )

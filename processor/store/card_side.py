@@ -175,6 +175,7 @@ def on_one_bucket(statement: str, buckets: Collection[int]) -> str:
         bucket="" if only is None else f" AND t.bucket = {only}",
         decision_bucket="" if only is None else f" AND d.bucket = {only}",
         message_bucket="" if only is None else f" AND m.bucket = {only}",
+        purchase_bucket="" if only is None else f" AND p.bucket = {only}",
     )
 
 

@@ -1,17 +1,19 @@
-"""The statement that reads what an account holds of soft rewards, from its postings.
+"""The statements that read what accounts hold of soft rewards, from their postings.
 
-It names the account's bucket; rewards are held for years, so that it goes back over the months.
+They name the account's bucket; rewards are held for years, so that they go back over the months.
 Nothing here writes.
 """
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import date
-from typing import Final
+from datetime import date, datetime
+from typing import Any, Final
 
 from sqlalchemy import Connection, text
 
 from processor.core.posting import REVERSE_OF, Template
-from processor.store.card_side import Key
+from processor.store.card_side import Key, on_one_bucket
+from processor.store.copy_text import binary_array, integer_array
 
 _GIVEN: Final = {
     "pending": Template.REWARD_PROMISED,
@@ -24,6 +26,15 @@ _SUMS: Final = ", ".join(
     for name, given in _GIVEN.items()
 )
 _TEMPLATES: Final = ", ".join(str(int(end)) for given in _GIVEN.values() for end in (given, REVERSE_OF[given]))
+
+
+_SIGNS: Final = {
+    Template.REWARD_GRANTED: (1, 0),
+    Template.REWARD_TAKEN_BACK: (-1, 0),
+    Template.REWARD_USED: (0, 1),
+    Template.REWARD_USE_RETURNED: (0, -1),
+}
+"""What each template does to what is granted and to what is used."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +64,61 @@ LIST_HOLDINGS: Final = text(
     " JOIN purchase p ON p.bucket = s.bucket AND p.bucket = :bucket AND p.id = s.purchase_id"
     " WHERE s.pending <> 0 OR s.granted <> 0 OR s.used <> 0 ORDER BY s.unit, s.purchase_id, s.rule"
 )
+
+
+# Read every booking of some soft rewards of accounts, with what tells how long they are valid; locks cover them.
+LOAD_BOOKINGS: Final = """
+SELECT t.bucket, t.account, t.booked_at, t.purchase_id, t.rule, t.unit, t.template, t.amount,
+ CAST(p.state ->> 'revision' AS integer), CAST(p.state ->> 'occurred_on' AS date)
+FROM unnest(%(buckets)s::smallint[], %(ids)s::bytea[]) AS k (bucket, account)
+JOIN posting t ON t.bucket = k.bucket AND t.account = k.account
+JOIN purchase p ON p.bucket = t.bucket AND p.id = t.purchase_id
+WHERE t.template = ANY (%(templates)s::smallint[]) AND t.unit = ANY (%(units)s::text[]){bucket}{purchase_bucket}
+ORDER BY t.booked_at, t.id
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BookingRow:
+    """One booking of a soft reward, signed: ``granted`` or ``used``; the rest is as in :class:`HoldingRow`."""
+
+    booked_at: datetime
+    purchase_id: bytes
+    rule: str
+    unit: str
+    granted: int
+    used: int
+    revision: int | None
+    occurred_on: date | None
+
+
+def load_bookings(cursor: Any, accounts: Sequence[Key], units: Collection[str]) -> dict[Key, list[BookingRow]]:
+    """Return what was booked of some soft rewards of accounts, in the order of booking."""
+    statement = on_one_bucket(LOAD_BOOKINGS, {bucket for bucket, _ in accounts})
+    cursor.execute(
+        statement,
+        {
+            "buckets": integer_array(bucket for bucket, _ in accounts),
+            "ids": binary_array(account for _, account in accounts),
+            "templates": [int(template) for template in _SIGNS],
+            "units": list(units),
+        },
+    )
+    found: dict[Key, list[BookingRow]] = {}
+    for bucket, account, booked_at, purchase_id, rule, unit, template, amount, revision, day in cursor.fetchall():
+        granted, used = _SIGNS[Template(template)]
+        row = BookingRow(
+            booked_at=booked_at,
+            purchase_id=bytes(purchase_id),
+            rule=rule,
+            unit=unit,
+            granted=granted * amount,
+            used=used * amount,
+            revision=revision,
+            occurred_on=day,
+        )
+        found.setdefault((bucket, bytes(account)), []).append(row)
+    return found
 
 
 def list_holdings(connection: Connection, key: Key) -> list[HoldingRow]:

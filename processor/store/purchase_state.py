@@ -11,6 +11,7 @@ import orjson
 from processor.core.budget import Taken
 from processor.core.event import Event
 from processor.core.grant import Grant
+from processor.core.held import Seen
 from processor.core.kept_purchase import Purchase
 from processor.core.lifecycle import Effect
 from processor.core.message import MessageKind
@@ -38,6 +39,8 @@ def encode_purchase(purchase: Purchase) -> str:
         state["occurred_on"] = purchase.occurred_on.isoformat()
     if purchase.card:
         state["card"] = purchase.card
+    if purchase.seen is not None:
+        state["seen"] = [purchase.seen.at, list(purchase.seen.units)]
     if purchase.partner is not None:
         state["partner"] = purchase.partner
     if purchase.grants:
@@ -82,6 +85,7 @@ def decode_purchase(purchase_id: bytes, state: str | bytes) -> Purchase:
         revision=document.get("revision"),
         occurred_on=date.fromisoformat(occurred_on) if occurred_on else None,
         card=document.get("card", ""),
+        seen=_seen(document["seen"]) if "seen" in document else None,
         partner=document.get("partner"),
         grants=tuple(map(_grant_from_list, document.get("grants", ()))),
         charges={
@@ -97,6 +101,11 @@ def decode_purchase(purchase_id: bytes, state: str | bytes) -> Purchase:
         refunded=tuple(map(_placed_from_list, document.get("refunded", ()))),
         placed=tuple(map(_placed_from_list, document.get("placed", ()))),
     )
+
+
+def _seen(values: list[Any]) -> Seen:
+    at, units = values
+    return Seen(at, tuple(units))
 
 
 def _grant_to_list(grant: Grant) -> list[Any]:

@@ -21,6 +21,7 @@ from processor.core.event import Event, event_of
 from processor.core.kept_purchase import Purchase
 from processor.core.message import CardMessage, Direction, MessageKind
 from processor.core.money import Miles, Money, Rounding
+from processor.core.person import Fact
 from processor.core.posting import Posting
 from processor.core.programme import (
     FinancialMeaning,
@@ -340,6 +341,7 @@ class Books:
     carried: dict[bytes, tuple[Carried, ...]] = field(default_factory=dict)
     kept: dict[bytes, tuple[Kept, ...]] = field(default_factory=dict)
     budgets: Headroom | None = None
+    facts: tuple[Fact, ...] = ()
 
     def terms(self) -> AccountTerms:
         """Return what a decision needs to know of this account."""
@@ -350,6 +352,7 @@ class Books:
             used=self.used,
             reserved=self.reserved,
             budgets=self.budgets,
+            facts=self.facts,
             balance=Balance(available=self.miles()[1]) if any(entry.keeps_spent for entry in self.revisions) else None,
         )
 

@@ -12,6 +12,7 @@ from sqlalchemy import text
 from processor.core.card import Pan
 from processor.flow.card_file import CardFileIntake, CardFileRecord
 from processor.flow.entitlements import Use, Used, UseRefusal, UseRefused, holdings_of, use_entitlement
+from processor.flow.explain import explain_decision
 from processor.flow.snapshot import Snapshots
 from processor.store.card_side import Key
 from processor.store.settlement import CycleKey
@@ -48,9 +49,11 @@ def enrolled(database: Database) -> Pipeline:
     return pipeline
 
 
-def clear(pipeline: Pipeline, place: str, number: int, cents: int, *, refund_of: int | None = None) -> None:
+def clear(
+    pipeline: Pipeline, place: str, number: int, cents: int, *, refund_of: int | None = None, **more: str
+) -> None:
     """Clear one purchase of the member, or a refund of an earlier one."""
-    fields: dict[str, str] = {"acquirer": "812345", "acceptor": place, "amount": str(cents)}
+    fields: dict[str, str] = {"acquirer": "812345", "acceptor": place, "amount": str(cents), **more}
     if refund_of is not None:
         fields |= {
             "processing_code": "200000",
@@ -200,6 +203,40 @@ def test_a_used_reward_that_is_taken_back_is_owed(club: Pipeline) -> None:
     assert UseRefusal.NOT_ENOUGH_LEFT is refusal(used(club, again(2)))
     clear(club, ATELIER, 4, 1000_00)
     assert Used(left=0, duplicate=False) == used(club, again(3))
+    assert_books_agree(club)
+
+
+def points(pipeline: Pipeline) -> int:
+    """Return the points that the rule for members gave."""
+    ((units,),) = rows(
+        pipeline.database,
+        "SELECT coalesce(sum(pending_change + available_change), 0) FROM award WHERE rule = 'member-extra'",
+    )
+    return int(units)
+
+
+def test_what_is_held_counts_as_it_was(club: Pipeline) -> None:
+    """A purchase before the fee, one behind it, one after the fee was given back; a refund takes back as was given."""
+    clear(club, DESK, 1, 300_00)
+    clear(club, ATELIER, 2, 100_00)
+    assert 0 == points(club)
+    club.now = datetime(2026, 11, 22, 12, tzinfo=UTC)
+    clear(club, ATELIER, 3, 200_00, local_date_time="261121103000")
+    assert 200 == points(club)
+    clear(club, DESK, 4, 300_00, refund_of=1)
+    club.now = datetime(2026, 11, 24, 12, tzinfo=UTC)
+    clear(club, ATELIER, 5, 50_00, refund_of=3, local_date_time="261123103000")
+    assert 150 == points(club)
+    clear(club, ATELIER, 6, 400_00, local_date_time="261123113000")
+    assert 150 == points(club)
+    decided = rows(club.database, "SELECT bucket, message_id, account, attempt FROM decision")
+    assert 6 == len(decided)
+    for bucket, message, account, attempt in decided:
+        found = explain_decision(
+            club.database.service, club.snapshots, (bucket, bytes(message)), bytes(account), attempt
+        )
+        assert found is not None
+        assert found.reproduced
     assert_books_agree(club)
 
 

@@ -76,6 +76,7 @@ SWEEPS: Final = {
 WHOLE_HISTORY: Final = {
     ("ledger", "LIST_POSTINGS"): "a statement of one account goes back over the months",
     ("entitlements", "LIST_HOLDINGS"): "soft rewards are held for years, so that it goes back over the months",
+    ("entitlements", "LOAD_BOOKINGS"): "a status may be held for years, so that it goes back over the months",
     ("purchases", "LIST_PURCHASES"): "the list of one account's purchases goes back over the months",
     ("card_file", "FIND_PURCHASES"): "joining an account moves all of its purchases",
 }
@@ -254,6 +255,7 @@ def run_everything(connection: Connection) -> None:
     ledger.load_balance(connection, (BUCKET, one))
     ledger.list_postings(connection, (BUCKET, one), before=ledger.AFTER_EVERY_ID, limit=10)
     entitlements.list_holdings(connection, (BUCKET, one))
+    entitlements.load_bookings(cursor, [(BUCKET, one), (BUCKET, two)], {"lounge-access"})
     operations.load_parked(connection, messages[2], one)
     operations.load_decisions(connection, messages[0])
     _run_purchases(connection, messages, one)
