@@ -1,6 +1,6 @@
 """What accounts held of soft rewards, as facts for the rules of a batch: read from the postings under their locks."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import date
 from typing import Any
 

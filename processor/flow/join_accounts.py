@@ -16,8 +16,9 @@ from processor.core.outcome import Outcome, Reason
 from processor.flow.batch import BatchDecider, periods_of, programmes_of, recent_purchases
 from processor.flow.batch_work import BatchWork
 from processor.flow.booking import Booking, numbered
+from processor.flow.held import known_facts
 from processor.flow.intake import Intake
-from processor.flow.member_facts import facts_asked, join_facts, whole_second
+from processor.flow.member_facts import join_facts, whole_second
 from processor.flow.purchase_work import PurchaseWork
 from processor.flow.retry import retried
 from processor.flow.submission import Submission
@@ -83,7 +84,7 @@ def _join(decider: BatchDecider, intake: Intake, joined: CardAddress, survivor: 
         today = business_date(snapshot.calendars[accounts[taker].bank], now)
         known = load_known(cursor, keys) if keys else {}
         decided = load_known(cursor, [(joined.bucket, message_id) for _, message_id in keys]) if keys else {}
-        facts = facts_asked(cursor, accounts, snapshot)
+        facts = known_facts(cursor, accounts, snapshot, moved, (*old.values(), *theirs.values()))
         tiers = None
         if snapshot.tiered:
             tiers = TierWork(at=whole_second(decider.clock()), facts=facts, waits=True)
