@@ -28,7 +28,7 @@ def decided_purchases(purchases: Iterable[Purchase], programme: str, revision_of
             revision = revision_of(programme, purchase.revision)
         except LookupError:
             continue
-        yield purchase, revision, purchase.occurred_on
+        yield purchase, revision.of_statement_day(purchase.statement_day), purchase.occurred_on
 
 
 def counters_of(decided: Iterable[Decided]) -> dict[CounterKey, int]:

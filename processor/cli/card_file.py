@@ -25,6 +25,7 @@ COLUMNS: Final = (
     "opened_on",
     "status",
     "status_from",
+    "statement_day",
 )
 """The columns of the header row, in any order; those not required may be left out."""
 
@@ -32,6 +33,7 @@ REQUIRED: Final = ("card_number", "account_reference", "product")
 PIECE_RECORDS: Final = 1000
 
 _CARD_NUMBER: Final = re.compile(r"[0-9]{12,19}")
+_DAY: Final = re.compile(r"[1-9]|[12][0-9]|3[01]")
 _ROLES: Final[Mapping[str, "CardRole.ValueType"]] = {
     "": card_file_pb2.CARD_ROLE_UNSPECIFIED,
     "primary": card_file_pb2.CARD_ROLE_PRIMARY,
@@ -106,6 +108,7 @@ def _record(line: int, header: Sequence[str], row: Sequence[str]) -> CardRecord 
         opened_on=values["opened_on"],
         status=_STATUSES[values["status"]],
         status_from=values["status_from"],
+        statement_day=int(values["statement_day"] or 0),
     )
 
 
@@ -123,6 +126,8 @@ def _first_problem(values: Mapping[str, str]) -> tuple[str, str] | None:
     for column in ("opened_on", "status_from"):
         if values[column] and not _is_date(values[column]):
             return column, "is not a date; write YYYY-MM-DD"
+    if values["statement_day"] and not _DAY.fullmatch(values["statement_day"]):
+        return "statement_day", "is not a day of the month; write a number from 1 to 31"
     return None
 
 

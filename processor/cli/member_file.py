@@ -31,6 +31,7 @@ KINDS: Final[Mapping[str, "MemberFactKind.ValueType"]] = {
     "listed": pb.MEMBER_FACT_KIND_LISTED,
     "member-since": pb.MEMBER_FACT_KIND_MEMBER_SINCE,
     "birthday": pb.MEMBER_FACT_KIND_BIRTHDAY,
+    "statement-day": pb.MEMBER_FACT_KIND_STATEMENT_DAY,
 }
 
 _NAMED: Final = frozenset({"segment", "opted-in", "listed"})

@@ -56,6 +56,9 @@ def set_facts(
     listed: Annotated[list[str] | None, typer.Option("--listed", help="A rule that is offered to the member.")] = None,
     member_since: Annotated[str, typer.Option("--member-since", help="When the membership began; a date.")] = "",
     birthday: Annotated[str, typer.Option("--birthday", help="Month and day, such as 02-29; never the year.")] = "",
+    statement_day: Annotated[
+        int, typer.Option("--statement-day", min=0, max=31, help="The account's own statement day.")
+    ] = 0,
     ends: Annotated[
         list[str] | None,
         typer.Option("--ends", metavar="KIND[:VALUE]", help="What is so no more: tier, or segment:students."),
@@ -79,6 +82,7 @@ def set_facts(
         "listed": listed or [],
         "member-since": [member_since] if member_since else [],
         "birthday": [birthday] if birthday else [],
+        "statement-day": [str(statement_day)] if statement_day else [],
     }
     facts = [fact_of(kind, value, start=start, end=until) for kind, values in stated.items() for value in values]
     facts += [_ending(entry, start, until) for entry in ends or []]

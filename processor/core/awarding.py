@@ -122,10 +122,10 @@ def _awarded_again(
 ) -> tuple[Award, ...]:
     """Return the awards of a purchase that was decided before, or that takes over what another was granted."""
     anew = purchase.revision is not None
-    decided_under = (purchase.revision, purchase.occurred_on, purchase.card)
-    anew = anew and decided_under != (programme.revision, moment.local_date, moment.card)
+    decided_under = (purchase.revision, purchase.occurred_on, purchase.card, purchase.statement_day)
+    anew = anew and decided_under != (programme.revision, moment.local_date, moment.card, programme.account_day)
     if anew and purchase.revision is not None:
-        old = terms.revision_of(purchase.revision)
+        old = terms.revision_of(purchase.revision).of_statement_day(purchase.statement_day)
         moved_from = purchase.occurred_on or moment.local_date
         released = release(old, purchase.grants, moved_from, purchase.id, terms.used, terms.budgets, purchase.card)
         carried = (*carried, *released.items())

@@ -1,7 +1,7 @@
 """Caps: how much some rules may grant in one period, and which period a purchase counts in."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from enum import StrEnum
 from functools import lru_cache
@@ -66,6 +66,11 @@ class Cap:
     def usage(self, granted: int) -> int:
         """Return what a grant uses of the cap; only what is granted above zero counts."""
         return usage(granted, purchases=self.purchases)
+
+
+def with_statement_day(cap: Cap, day: int) -> Cap:
+    """Return a cap as it counts for an account with a statement day of its own."""
+    return replace(cap, statement_day=day) if cap.period is CapPeriod.BILLING_PERIOD else cap
 
 
 def usage(granted: int, *, purchases: bool) -> int:

@@ -23,7 +23,7 @@ from processor.core.lifecycle import Effect
 from processor.core.links import OPERATIONS
 from processor.core.message import MessageKind
 from processor.core.outcome import Reason
-from processor.core.person import NOBODY, Member
+from processor.core.person import NOBODY, Member, statement_day_at
 from processor.core.posting import UNITS_POSTED, Posting, charge_postings, charges_due, payer_of
 from processor.core.product_codes import products_of
 from processor.core.programme import Partner, Programme
@@ -109,6 +109,7 @@ def decide(
         return None
     if quote and programme.at_till and is_decided(purchase.events, event):
         quote, folded = False, _folded(purchase, events)
+    programme = _for_account(programme, folded.anchor or event, terms)
     folded = _as_read(programme, purchase, events, folded, as_if_approved=quote)
     entitled = _entitled(programme, purchase, folded, terms)
     if quote:
@@ -126,6 +127,7 @@ def decide_again(purchase: Purchase, terms: AccountTerms) -> Decision | None:
     programme = terms.programme_at(moment.at)
     if programme is None:
         return None
+    programme = _for_account(programme, moment, terms)
     folded = _as_read(programme, purchase, purchase.events, folded)
     entitled = _entitled(programme, purchase, folded, terms)
     return _book(purchase, purchase.events, moment, programme, entitled, folded, terms)
@@ -174,6 +176,13 @@ def _as_read(
     return at_once(read, folded) if programme.instalments_at_once else folded
 
 
+def _for_account(programme: Programme, moment: Event, terms: AccountTerms) -> Programme:
+    """Return a revision as it is read for an account, with its own statement day at an event's instant."""
+    if not programme.by_statement:
+        return programme
+    return programme.of_statement_day(statement_day_at(terms.facts, at=moment.at))
+
+
 def _entitled(programme: Programme, purchase: Purchase, folded: Folded, terms: AccountTerms) -> Entitled:
     """Return what a purchase is entitled to, with what its account held as it was seen before."""
     facts = terms.facts
@@ -190,7 +199,7 @@ def withdraw(purchase: Purchase, survivor: bytes, terms: AccountTerms) -> Withdr
     empty = Purchase(id=purchase.id, merged_into=survivor, parted=purchase.parted)
     if purchase.revision is None or purchase.occurred_on is None:
         return Withdrawal(purchase=empty, programme=None, partner=None, awards=(), postings=())
-    programme = terms.revision_of(purchase.revision)
+    programme = terms.revision_of(purchase.revision).of_statement_day(purchase.statement_day)
     earned = release(
         programme, purchase.grants, purchase.occurred_on, purchase.id, terms.used, terms.budgets, purchase.card
     )
@@ -283,6 +292,7 @@ def _book(
             revision=programme.revision,
             occurred_on=moment.local_date,
             card=moment.card,
+            statement_day=programme.account_day,
             seen=seen_by(entitled.member, at=moment.at) if programme.asked and programme.asked.held else None,
             partner=partner,
             grants=tuple(award.grant for award in considered if _is_something(award.grant)),

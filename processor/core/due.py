@@ -40,6 +40,7 @@ def day_to_post(programme: Programme, purchase: Purchase, as_of: date) -> Due | 
     It does not depend on when it is asked, save for how far, so that runs on different days find the same event.
     None where nothing is due, so that an event would change nothing.
     """
+    programme = programme.of_statement_day(purchase.statement_day)
     folded = gross_of(folded_under(programme, purchase))
     course, anchor = folded.course, folded.anchor
     if course is None or anchor is None:
@@ -91,4 +92,5 @@ class _Weighed(NamedTuple):
 def expected_in(programme: Programme, purchase: Purchase) -> dict[str, date]:
     """Return the day on which what each rule has pending for a purchase is expected to be posted."""
     weighed = [_Weighed(grant.rule, grant) for grant in purchase.grants]
+    programme = programme.of_statement_day(purchase.statement_day)
     return expected_days(programme, folded_under(programme, purchase), weighed)

@@ -20,6 +20,7 @@ class Purchase:
     ``revision`` is that it was last decided under, None before; ``occurred_on`` is the local date
     whose periods its grants count in, ``card`` the card whose caps they count in, empty where no cap counts cards.
     ``seen`` is what its account held when it happened, None where no rule asks for it.
+    ``statement_day`` is its account's own that it was decided with, None for that of its card product.
     ``kept`` is what its holder keeps of what refunds took back.
     ``merged_into`` names the purchase that took over its events, None while it stands for itself.
     Where a family of linked messages is more than one purchase, ``head`` names the one that its traces lead to, None
@@ -46,3 +47,4 @@ class Purchase:
     card: str = ""
     qualifying: tuple[Counts, ...] = ()
     seen: Seen | None = None
+    statement_day: int | None = None

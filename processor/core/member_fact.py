@@ -11,6 +11,7 @@ from typing import Final
 from processor.core.located_document import choice, did_you_mean
 from processor.core.person import FactKind
 from processor.core.programme import Programme
+from processor.core.statement import LAST_DAY
 
 EARLIEST: Final = date(1900, 1, 1)
 """A membership that began before is a slip."""
@@ -26,6 +27,8 @@ def refusal_of(kind: FactKind, value: str, revisions: Sequence[Programme], today
         return _refused_date(value, today)
     if kind is FactKind.BIRTHDAY:
         return _refused_birthday(value)
+    if kind is FactKind.STATEMENT_DAY:
+        return _refused_statement_day(value, revisions)
     known, what = named(kind, revisions)
     if value in known:
         return None
@@ -43,6 +46,15 @@ def named(kind: FactKind, revisions: Sequence[Programme]) -> tuple[Collection[st
     if kind is FactKind.OPTED_IN:
         return {rule for entry in asked for rule in entry.opted_in}, "rule that members opt in to"
     return {rule for entry in asked for rule in entry.listed}, "rule that is for listed members"
+
+
+def _refused_statement_day(value: str, revisions: Sequence[Programme]) -> Refusal | None:
+    if not any(revision.own_statement_days for revision in revisions):
+        expected = "write account_statement_days: true at the bank in the programme, or leave it out"
+        return "is stated, and accounts of the programme have none of their own", expected
+    if value in {str(day) for day in range(1, LAST_DAY + 1)}:
+        return None
+    return "is no day of a month", f"write a number from 1 to {LAST_DAY}; a shorter month has it on its last day"
 
 
 def _refused_date(value: str, today: date) -> Refusal | None:

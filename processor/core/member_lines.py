@@ -25,6 +25,7 @@ _KINDS: Final[Mapping[str, FactKind]] = {
     "listed": FactKind.LISTED,
     "member_since": FactKind.MEMBER_SINCE,
     "birthday": FactKind.BIRTHDAY,
+    "statement_day": FactKind.STATEMENT_DAY,
 }
 _ALWAYS: Final = -(10**11)
 """Before every purchase, in seconds since 1970."""
@@ -80,7 +81,7 @@ def _stated(line: LocatedDocument) -> Iterator[tuple[Path, FactKind, str]]:
         if isinstance(stated, list):
             yield from ((path, kind, line.get(*path)) for path in line.entries(key))
         elif stated is not None:
-            yield (key,), kind, stated
+            yield (key,), kind, str(stated)
 
 
 def _moment(text: str) -> datetime:

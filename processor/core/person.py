@@ -28,6 +28,8 @@ class FactKind(StrEnum):
     BIRTHDAY = "birthday"
     REACHED = "reached-tier"
     """A tier that is computed; ``core/qualification.py`` says what its value holds."""
+    STATEMENT_DAY = "statement-day"
+    """The day of the month on which the account's statements are made, ``1`` to ``31``; no rule asks for it."""
     HOLDS = "holds"
     """Told by the ledger and recorded nowhere: a soft reward and its last day, as ``UNIT/YYYY-MM-DD``."""
 
@@ -174,7 +176,7 @@ class Person:
 class Asked:
     """What a programme's rules ask of members, and its tiers, the lowest first.
 
-    ``held`` are the soft rewards that rules ask for.
+    ``held`` are the soft rewards that rules ask for; ``by_statement`` says that accounts' own statement days count.
     ``below`` is each tier with those below it, ``unknown`` a member of whom nothing is known.
     """
 
@@ -186,6 +188,7 @@ class Asked:
     by_tier: bool
     by_age: bool
     held: frozenset[str] = frozenset()
+    by_statement: bool = False
     below: Mapping[str, frozenset[str]] = field(init=False, repr=False, compare=False)
     unknown: Member = field(init=False, repr=False, compare=False)
 
@@ -203,6 +206,7 @@ class Asked:
             FactKind.REACHED: self.by_tier,
             FactKind.MEMBER_SINCE: self.by_age,
             FactKind.BIRTHDAY: bool(self.windows),
+            FactKind.STATEMENT_DAY: self.by_statement,
         }
         return frozenset(kind for kind, wanted in kinds.items() if wanted)
 
@@ -211,10 +215,10 @@ class Asked:
         return self.segments | self.opted_in | self.listed
 
 
-def asked_by(persons: Iterable[Person | None], tiers: tuple[str, ...]) -> Asked | None:
-    """Return what rules ask of members, None where they are all for everybody."""
+def asked_by(persons: Iterable[Person | None], tiers: tuple[str, ...], *, by_statement: bool = False) -> Asked | None:
+    """Return what is asked of members, None where rules are all for everybody and no account has its own statements."""
     stated = [person for person in persons if person is not None]
-    if not stated:
+    if not stated and not by_statement:
         return None
     return Asked(
         tiers=tiers,
@@ -225,6 +229,7 @@ def asked_by(persons: Iterable[Person | None], tiers: tuple[str, ...]) -> Asked 
         by_tier=any(person.tiers or person.tier_from for person in stated),
         by_age=any(person.member_for for person in stated),
         held=frozenset(reward for person in stated for reward in person.holds),
+        by_statement=by_statement,
     )
 
 
@@ -266,6 +271,13 @@ def _held(asked: Asked, told: Iterable[str], on: date) -> frozenset[str]:
     """Return the soft rewards that are asked for and valid on a day."""
     stated = (value.partition("/") for value in told)
     return asked.held.intersection(unit for unit, _, last_day in stated if on <= date.fromisoformat(last_day))
+
+
+def statement_day_at(facts: Sequence[Fact], *, at: int) -> int | None:
+    """Return the account's own statement day at an instant, None where it has none of its own."""
+    stated = [fact for fact in facts if fact.kind is FactKind.STATEMENT_DAY]
+    days = [int(fact.value) for fact in in_force(stated, at)] if stated else []
+    return days[0] if days else None
 
 
 def reached(asked: Asked, tier: str) -> frozenset[str]:

@@ -5,7 +5,7 @@ Every ratio is a pair of integers, so that a decision never divides decimals.
 """
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, time
 from enum import StrEnum
 from operator import attrgetter
@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 from processor.core.accrual_terms import AccrualTerms
 from processor.core.budget import Budget
-from processor.core.cap import Cap, CapHolder, CapPeriod, Limit, limits_of
+from processor.core.cap import Cap, CapHolder, CapPeriod, Limit, limits_of, with_statement_day
 from processor.core.circumstances import Circumstances
 from processor.core.conditions import Kinds
 from processor.core.exchange import Exchange, RateSource
@@ -29,7 +29,7 @@ from processor.core.rule import Benefit, Best, Clawback, Ratio, Rule, Spent, Sta
 from processor.core.statement import LAST_DAY
 from processor.core.steps import Terms
 from processor.core.tally import Tally
-from processor.core.timing import Timing
+from processor.core.timing import Timing, goes_by_statement
 from processor.core.velocity import Velocity
 
 MOST_KINDS: Final = 16_384
@@ -187,6 +187,8 @@ class Programme:
     ``qualifications`` say how tiers are reached that are computed, ``measures`` what counts towards them.
     ``asked`` is what rules ask of members, None where they are all for everybody.
     ``rate_sources`` are those by which rules convert amounts.
+    ``own_statement_days`` says that accounts can have statement days of their own, and ``by_statement`` that something
+    goes by them; ``account_day`` is that of the account that the revision is read for, None for its products' days.
     ``accruals`` says how miles reach the owner's ledger, None where the ledger is here.
     """
 
@@ -225,6 +227,9 @@ class Programme:
     rewards: Mapping[str, SoftReward] = field(default_factory=dict)
     accruals: AccrualTerms | None = None
     velocity: tuple[Velocity, ...] = ()
+    own_statement_days: bool = False
+    account_day: int | None = None
+    by_statement: bool = field(init=False, repr=False, compare=False)
     rate_sources: Mapping[str, RateSource] = field(default_factory=dict)
     caps_of_rule: Mapping[str, tuple[Cap, ...]] = field(init=False)
     kept_caps_of_rule: Mapping[str, tuple[Cap, ...]] = field(init=False, repr=False, compare=False)
@@ -248,6 +253,7 @@ class Programme:
     _by_kind: dict[tuple[object, ...], Plan] = field(init=False, repr=False, compare=False)
     _plans: dict[tuple[object, ...], Plan] = field(init=False, repr=False, compare=False)
     _limits: dict[tuple[str, str, date], tuple[Limit, ...]] = field(init=False, repr=False, compare=False)
+    _by_day: dict[int, "Programme"] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         rules = tuple(sorted(self.rules, key=attrgetter("order")))
@@ -286,14 +292,32 @@ class Programme:
         object.__setattr__(self, "_by_kind", {})
         object.__setattr__(self, "_plans", {})
         object.__setattr__(self, "_limits", {})
+        by_statement = self.own_statement_days and goes_by_statement(self.caps, self.timings)
+        object.__setattr__(self, "by_statement", by_statement)
+        object.__setattr__(self, "_by_day", {})
         expressed = [
             asked_in(rule.when.expression.member, rule.id, self.tiers, self.segments)
             for rule in rules
             if rule.when.expression is not None
         ]
-        object.__setattr__(
-            self, "asked", asked_by((*[rule.when.person for rule in rules], *expressed), tuple(self.tiers))
-        )
+        persons = (*[rule.when.person for rule in rules], *expressed)
+        object.__setattr__(self, "asked", asked_by(persons, tuple(self.tiers), by_statement=by_statement))
+
+    def of_statement_day(self, day: int | None) -> "Programme":
+        """Return the revision as it is read for an account with a statement day of its own; itself where it has none.
+
+        Its billing periods and statement dates are the account's, whatever the account's card products state.
+        """
+        if day is None or not self.by_statement:
+            return self
+        found = self._by_day.get(day)
+        if found is None:
+            products = {name: replace(product, statement_day=day) for name, product in self.products.items()}
+            caps = tuple([with_statement_day(cap, day) for cap in self.caps])
+            found = self._by_day[day] = replace(self, products=products, caps=caps, account_day=day)
+            object.__setattr__(found, "_by_kind", self._by_kind)
+            object.__setattr__(found, "_plans", self._plans)
+        return found
 
     def has(self, rule_id: str) -> bool:
         """Tell whether the revision has a rule of this identifier."""

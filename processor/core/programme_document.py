@@ -170,6 +170,7 @@ def _programme(
         caps=tuple(
             compile_cap(entry, scale, statement_day_of_cap(value, entry["rules"])) for entry in value.get("caps", ())
         ),
+        own_statement_days=any(bank.get("account_statement_days") for bank in banks),
         velocity=tuple(compile_velocity(entry, scale) for entry in value.get("velocity", ())),
         budgets=tuple(compile_budget(entry, scale) for entry in value.get("budgets", ())),
         mark_ups={

@@ -66,10 +66,24 @@ def check_timing(document: LocatedDocument) -> Errors:
         if (stated or document.get("posting")) == "statement" and at not in document.broken:
             yield from _check_statement(document, rule, at if stated else ("posting",))
     yield from _check_billing_periods(document)
+    yield from _check_own_days(document)
     for at in (("spent",), *((*rule, "spent") for rule in document.entries("earning"))):
         if document.get("miles", "ledger") == "owner" and document.get(*at) not in {None, "negative"}:
             problem = "means nothing where the owner keeps the miles ledger: what a holder still has is known there"
             yield document.error(at, problem, "remove it, or write negative", at_key=True)
+
+
+def _check_own_days(document: LocatedDocument) -> Errors:
+    """Refuse statement days of accounts by which nothing goes."""
+    stated = [document.get(*rule, "posting") for rule in document.entries("earning")]
+    periods = [document.get(*cap, "period") for cap in document.entries("caps")]
+    if "statement" in (*stated, document.get("posting")) or "billing-period" in periods:
+        return
+    for bank in document.entries("banks"):
+        if document.get(*bank, "account_statement_days"):
+            problem = "means nothing: no rule posts by statement and no cap counts by billing period"
+            expected = "remove it, or write posting: statement, or period: billing-period"
+            yield document.error((*bank, "account_statement_days"), problem, expected, at_key=True)
 
 
 def _check_billing_periods(document: LocatedDocument) -> Errors:

@@ -3,10 +3,12 @@
 A programme states it for all of its rules, a rule for itself; ``core/course.py`` says what of a purchase is due.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, timedelta
 from enum import StrEnum
 
+from processor.core.cap import Cap, CapPeriod
 from processor.core.statement import statement_after
 
 
@@ -37,3 +39,9 @@ class Timing:
         if self.moment is Moment.STATEMENT:
             return statement_after(cleared_on, statement_day)
         return None
+
+
+def goes_by_statement(caps: Iterable[Cap], timings: Iterable[Timing]) -> bool:
+    """Tell whether a cap counts by billing period or a rule posts on the statement date."""
+    by_period = any(cap.period is CapPeriod.BILLING_PERIOD for cap in caps)
+    return by_period or any(timing.moment is Moment.STATEMENT for timing in timings)

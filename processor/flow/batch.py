@@ -25,7 +25,7 @@ from processor.flow.address_book import AddressBook
 from processor.flow.batch_work import BatchWork
 from processor.flow.booking import Booking
 from processor.flow.budgets import BudgetContendedError, Budgets
-from processor.flow.held import known_facts
+from processor.flow.held import known_facts, statement_days
 from processor.flow.member_facts import whole_second
 from processor.flow.purchase_work import PurchaseWork, TraceKey
 from processor.flow.retry import ATTEMPTS, retried
@@ -205,7 +205,9 @@ class BatchDecider:
         recent = recent_purchases(cursor, routed, accounts, purchases, snapshot, now)
         for (bucket, _), theirs in recent.items():
             purchases.update({(bucket, found): purchase for found, purchase in theirs.items()})
-        periods = periods_of(routed, purchases, snapshot)
+        submissions = [entry for entry, _ in routed]
+        facts = known_facts(cursor, accounts, snapshot, submissions, purchases.values()) if snapshot.asked else {}
+        periods = periods_of(routed, purchases, snapshot, statement_days(facts, purchases.values()))
         writes = BatchWrites(now=now)
         booking = Booking(
             writes=writes,
@@ -327,13 +329,18 @@ def _refuse_moved(routed: Sequence[tuple[Submission, CardAddress]], accounts: di
 
 
 def periods_of(
-    routed: Sequence[tuple[Submission, CardAddress]], purchases: dict[Key, Purchase], snapshot: Snapshot
+    routed: Sequence[tuple[Submission, CardAddress]],
+    purchases: dict[Key, Purchase],
+    snapshot: Snapshot,
+    statement_days: Collection[int] = (),
 ) -> set[str]:
     """Return the names of every period that a decision on this batch can count in, of the kinds that caps have.
 
+    ``statement_days`` are those that accounts of the batch have of their own.
     Few names matter: the database looks for each of them in each account's counters.
     """
     kinds = {kind for revisions in snapshot.programmes.values() for revision in revisions for kind in revision.periods}
+    kinds |= {(CapPeriod.BILLING_PERIOD, day) for day in statement_days}
     days: set[date] = set()
     ids = {purchase_id for _, purchase_id in purchases}
     for entry, _ in routed:

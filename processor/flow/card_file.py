@@ -18,6 +18,7 @@ from processor.flow.join_accounts import join_account
 from processor.flow.replay import replay
 from processor.flow.retry import RacedError, retried
 from processor.flow.snapshot import Snapshot
+from processor.flow.statement_days import keep_statement_days, wrong_statement_day
 from processor.store.card_file import (
     Adoption,
     CardRow,
@@ -61,6 +62,7 @@ class CardFileRecord:
     opened_on: str = ""
     status: str = "active"
     status_from: str = ""
+    statement_day: str = ""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -169,8 +171,9 @@ class CardFileIntake:
         if product is None or product.bank != self.bank:
             products = sorted(known for known, (_, terms) in snapshot.products.items() if terms.bank == self.bank)
             return f"product is none of {self.bank}'s; use one of {', '.join(products)}"
-        if record.role not in _ROLES or record.status not in _STATUSES:
-            return f"role is one of {', '.join(sorted(_ROLES))}, status one of {', '.join(sorted(_STATUSES))}"
+        wrong = _wrong_words(record) or wrong_statement_day(record.statement_day, snapshot.programmes[programme])
+        if wrong is not None:
+            return wrong
         try:
             opened_on, status_from = _date(record.opened_on), _date(record.status_from)
         except ValueError:
@@ -213,6 +216,9 @@ class CardFileIntake:
             adopt_accounts(cursor, _terms(checked, homes, self.bank), now)
             profiles = {homes[entry.record.account_reference]: _profile(entry, homes) for entry in checked}
             keep_profiles(cursor, list(profiles.values()), now)
+            days = [(entry.record.account_reference, entry.record.statement_day) for entry in checked]
+            stated = {homes[reference]: day for reference, day in days if day}
+            keep_statement_days(connection, self.bank, stated, self.decider.clock())
             led = find_cards(cursor, list(rows))
             wanted = {
                 token: homes[entry.record.account_reference] for entry in checked for token in _tokens(entry.card)
@@ -248,6 +254,12 @@ class CardFileIntake:
         with self.decider.engine.begin() as connection:
             cursor = connection.connection.cursor()
             return [key for address in addresses for key in parked_of(cursor, address, [Reason.UNKNOWN_CARD])]
+
+
+def _wrong_words(record: CardFileRecord) -> str | None:
+    if record.role not in _ROLES or record.status not in _STATUSES:
+        return f"role is one of {', '.join(sorted(_ROLES))}, status one of {', '.join(sorted(_STATUSES))}"
+    return None
 
 
 def _is_card_number(value: str) -> bool:

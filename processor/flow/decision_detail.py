@@ -30,6 +30,7 @@ def decision_detail(decision: Decision) -> dict[str, Any]:
             "billing": _amounts_to_lists(decision.folded.billing),
             **_lowered(decision),
             **_taken_off(decision),
+            **_statement_day(decision),
             **_product_codes(decision),
         },
     }
@@ -82,6 +83,12 @@ def _product_codes(decision: Decision) -> dict[str, Any]:
     """Return the codes of what was bought, where a rule asks for them."""
     codes = decision.folded.product_codes
     return {"product_codes": list(codes)} if codes else {}
+
+
+def _statement_day(decision: Decision) -> dict[str, Any]:
+    """Return the account's own statement day, where it has one and something goes by it."""
+    day = decision.programme.account_day
+    return {} if day is None else {"statement_day": day}
 
 
 def _till_offer(decision: Decision) -> dict[str, Any]:

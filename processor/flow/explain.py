@@ -77,7 +77,8 @@ def explain_decision(
             detail=stored.detail,
             reproduced=True,
         )
-    programme = snapshot.revision(detail["programme"], detail["revision"])
+    decided_under = snapshot.revision(detail["programme"], detail["revision"])
+    programme = decided_under.of_statement_day(detail["inputs"].get("statement_day"))
     recomputed = recompute(programme, detail)
     return Explanation(
         reason=reason,

@@ -16,6 +16,8 @@ def sentences_on_member(programme: Programme, at: Circumstances) -> Iterator[str
     if asked is None:
         return
     member = at.member
+    if programme.account_day is not None:
+        yield f"The account's own statements are made on day {programme.account_day} of the month."
     if asked.by_tier and member.tier:
         yield f"The member's tier was {_tier(programme, member.tier)}."
     if asked.segments:

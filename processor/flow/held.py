@@ -6,7 +6,7 @@ from typing import Any
 
 from processor.core.held import Entry, first_second, held_facts
 from processor.core.kept_purchase import Purchase
-from processor.core.person import Fact
+from processor.core.person import Fact, FactKind
 from processor.flow.member_facts import facts_asked
 from processor.flow.snapshot import Snapshot
 from processor.flow.submission import Submission
@@ -29,6 +29,12 @@ def known_facts(
     moments += [event.at for purchase in purchases for event in purchase.events]
     held = _facts_held(cursor, accounts, snapshot, since=min(moments, default=0))
     return {key: (*facts.get(key, ()), *held.get(key, ())) for key in {*facts, *held}}
+
+
+def statement_days(facts: Mapping[Key, tuple[Fact, ...]], purchases: Iterable[Purchase]) -> set[int]:
+    """Return the statement days that accounts of a batch have, or had, of their own."""
+    stated = {int(each.value) for known in facts.values() for each in known if each.kind is FactKind.STATEMENT_DAY}
+    return stated | {purchase.statement_day for purchase in purchases if purchase.statement_day is not None}
 
 
 def _facts_held(

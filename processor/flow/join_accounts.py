@@ -16,7 +16,7 @@ from processor.core.outcome import Outcome, Reason
 from processor.flow.batch import BatchDecider, periods_of, programmes_of, recent_purchases
 from processor.flow.batch_work import BatchWork
 from processor.flow.booking import Booking, numbered
-from processor.flow.held import known_facts
+from processor.flow.held import known_facts, statement_days
 from processor.flow.intake import Intake
 from processor.flow.member_facts import join_facts, whole_second
 from processor.flow.purchase_work import PurchaseWork
@@ -85,9 +85,8 @@ def _join(decider: BatchDecider, intake: Intake, joined: CardAddress, survivor: 
         known = load_known(cursor, keys) if keys else {}
         decided = load_known(cursor, [(joined.bucket, message_id) for _, message_id in keys]) if keys else {}
         facts = known_facts(cursor, accounts, snapshot, moved, (*old.values(), *theirs.values()))
-        tiers = None
-        if snapshot.tiered:
-            tiers = TierWork(at=whole_second(decider.clock()), facts=facts, waits=True)
+        at = whole_second(decider.clock())
+        tiers = TierWork(at=at, facts=facts, waits=True) if snapshot.tiered else None
         purchases = PurchaseWork(
             snapshot=snapshot,
             writes=writes,
@@ -95,7 +94,11 @@ def _join(decider: BatchDecider, intake: Intake, joined: CardAddress, survivor: 
             known=known,
             traces=known_traces,
             purchases=old,
-            counters=load_counters(cursor, [gone, taker], periods_of(routed, {**old, **theirs}, snapshot)),
+            counters=load_counters(
+                cursor,
+                [gone, taker],
+                periods_of(routed, {**old, **theirs}, snapshot, statement_days(facts, old.values())),
+            ),
             recent={key: set(found) for key, found in recent.items()},
             budgets=decider.budgets.load(cursor, snapshot, programmes_of(accounts.values(), snapshot), now),
             facts=facts,

@@ -81,4 +81,5 @@ def _record(entry: pb.CardRecord) -> CardFileRecord:
         opened_on=entry.opened_on,
         status=_STATUSES.get(entry.status, "unknown"),
         status_from=entry.status_from,
+        statement_day=str(entry.statement_day or ""),
     )

@@ -42,6 +42,7 @@ _KINDS: Final = {
     pb.MEMBER_FACT_KIND_LISTED: FactKind.LISTED,
     pb.MEMBER_FACT_KIND_MEMBER_SINCE: FactKind.MEMBER_SINCE,
     pb.MEMBER_FACT_KIND_BIRTHDAY: FactKind.BIRTHDAY,
+    pb.MEMBER_FACT_KIND_STATEMENT_DAY: FactKind.STATEMENT_DAY,
 }
 _NAMES: Final = {kind: number for number, kind in _KINDS.items()} | {FactKind.REACHED: pb.MEMBER_FACT_KIND_REACHED_TIER}
 

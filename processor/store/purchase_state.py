@@ -37,10 +37,6 @@ def encode_purchase(purchase: Purchase) -> str:
         state["revision"] = purchase.revision
     if purchase.occurred_on is not None:
         state["occurred_on"] = purchase.occurred_on.isoformat()
-    if purchase.card:
-        state["card"] = purchase.card
-    if purchase.seen is not None:
-        state["seen"] = [purchase.seen.at, list(purchase.seen.units)]
     if purchase.partner is not None:
         state["partner"] = purchase.partner
     if purchase.grants:
@@ -54,8 +50,19 @@ def encode_purchase(purchase: Purchase) -> str:
             [int(key.template), key.debtor, key.creditor, key.currency, amount]
             for key, amount in purchase.charges.items()
         ]
+    _add_account(state, purchase)
     _add_ties(state, purchase)
     return orjson.dumps(state).decode()
+
+
+def _add_account(state: dict[str, Any], purchase: Purchase) -> None:
+    """Add what a purchase was decided with of its card and its account, where something goes by that."""
+    if purchase.card:
+        state["card"] = purchase.card
+    if purchase.statement_day is not None:
+        state["statement_day"] = purchase.statement_day
+    if purchase.seen is not None:
+        state["seen"] = [purchase.seen.at, list(purchase.seen.units)]
 
 
 def _add_ties(state: dict[str, Any], purchase: Purchase) -> None:
@@ -85,6 +92,7 @@ def decode_purchase(purchase_id: bytes, state: str | bytes) -> Purchase:
         revision=document.get("revision"),
         occurred_on=date.fromisoformat(occurred_on) if occurred_on else None,
         card=document.get("card", ""),
+        statement_day=document.get("statement_day"),
         seen=_seen(document["seen"]) if "seen" in document else None,
         partner=document.get("partner"),
         grants=tuple(map(_grant_from_list, document.get("grants", ()))),

@@ -216,7 +216,7 @@ MEMBER_FACTS: Final = Check(
                CASE WHEN t.id IS NULL THEN 'no such account' ELSE 'no request asked for it' END AS calculated
         FROM member_fact f
         LEFT JOIN account t ON t.bucket = f.bucket AND t.id = f.account
-        LEFT JOIN audit a ON a.id = f.audit_id AND a.action = 'member-facts'
+        LEFT JOIN audit a ON a.id = f.audit_id AND a.action IN ('member-facts', 'statement-day')
         WHERE t.id IS NULL OR (a.id IS NULL AND f.kind <> 'reached-tier')
         UNION ALL
         SELECT 'fact ' || f.number || ' of account ' || encode(f.account, 'hex'), f.value, 'no message caused it'

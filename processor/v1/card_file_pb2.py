@@ -24,25 +24,25 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cprocessor/v1/card_file.proto\x12\x0cprocessor.v1\"[\n\x12SubmitCardsRequest\x12\x0c\n\x04\x62\x61nk\x18\x01 \x01(\t\x12\x0c\n\x04\x66ull\x18\x02 \x01(\x08\x12)\n\x07records\x18\x03 \x03(\x0b\x32\x18.processor.v1.CardRecord\"\xfd\x01\n\nCardRecord\x12\x13\n\x0b\x63\x61rd_number\x18\x01 \x01(\t\x12\x19\n\x11\x61\x63\x63ount_reference\x18\x02 \x01(\t\x12\x0f\n\x07product\x18\x03 \x01(\t\x12$\n\x04role\x18\x04 \x01(\x0e\x32\x16.processor.v1.CardRole\x12\x1f\n\x17predecessor_card_number\x18\x05 \x01(\t\x12\x15\n\rmember_number\x18\x06 \x01(\t\x12\x11\n\topened_on\x18\x07 \x01(\t\x12(\n\x06status\x18\x08 \x01(\x0e\x32\x18.processor.v1.CardStatus\x12\x13\n\x0bstatus_from\x18\t \x01(\t\"2\n\x0f\x43\x61rdRecordError\x12\x0e\n\x06record\x18\x01 \x01(\x05\x12\x0f\n\x07problem\x18\x02 \x01(\t\"\xae\x01\n\x13SubmitCardsResponse\x12\r\n\x05taken\x18\x01 \x01(\x05\x12\x17\n\x0f\x61\x63\x63ounts_opened\x18\x02 \x01(\x05\x12\x14\n\x0c\x63\x61rds_closed\x18\x03 \x01(\x05\x12\x18\n\x10messages_decided\x18\x04 \x01(\x05\x12-\n\x06\x65rrors\x18\x05 \x03(\x0b\x32\x1d.processor.v1.CardRecordError\x12\x10\n\x08rejected\x18\x06 \x01(\x05*Y\n\x08\x43\x61rdRole\x12\x19\n\x15\x43\x41RD_ROLE_UNSPECIFIED\x10\x00\x12\x15\n\x11\x43\x41RD_ROLE_PRIMARY\x10\x01\x12\x1b\n\x17\x43\x41RD_ROLE_SUPPLEMENTARY\x10\x02*r\n\nCardStatus\x12\x1b\n\x17\x43\x41RD_STATUS_UNSPECIFIED\x10\x00\x12\x16\n\x12\x43\x41RD_STATUS_ACTIVE\x10\x01\x12\x17\n\x13\x43\x41RD_STATUS_BLOCKED\x10\x02\x12\x16\n\x12\x43\x41RD_STATUS_CLOSED\x10\x03\x32g\n\x0f\x43\x61rdFileService\x12T\n\x0bSubmitCards\x12 .processor.v1.SubmitCardsRequest\x1a!.processor.v1.SubmitCardsResponse(\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cprocessor/v1/card_file.proto\x12\x0cprocessor.v1\"[\n\x12SubmitCardsRequest\x12\x0c\n\x04\x62\x61nk\x18\x01 \x01(\t\x12\x0c\n\x04\x66ull\x18\x02 \x01(\x08\x12)\n\x07records\x18\x03 \x03(\x0b\x32\x18.processor.v1.CardRecord\"\x94\x02\n\nCardRecord\x12\x13\n\x0b\x63\x61rd_number\x18\x01 \x01(\t\x12\x19\n\x11\x61\x63\x63ount_reference\x18\x02 \x01(\t\x12\x0f\n\x07product\x18\x03 \x01(\t\x12$\n\x04role\x18\x04 \x01(\x0e\x32\x16.processor.v1.CardRole\x12\x1f\n\x17predecessor_card_number\x18\x05 \x01(\t\x12\x15\n\rmember_number\x18\x06 \x01(\t\x12\x11\n\topened_on\x18\x07 \x01(\t\x12(\n\x06status\x18\x08 \x01(\x0e\x32\x18.processor.v1.CardStatus\x12\x13\n\x0bstatus_from\x18\t \x01(\t\x12\x15\n\rstatement_day\x18\n \x01(\x05\"2\n\x0f\x43\x61rdRecordError\x12\x0e\n\x06record\x18\x01 \x01(\x05\x12\x0f\n\x07problem\x18\x02 \x01(\t\"\xae\x01\n\x13SubmitCardsResponse\x12\r\n\x05taken\x18\x01 \x01(\x05\x12\x17\n\x0f\x61\x63\x63ounts_opened\x18\x02 \x01(\x05\x12\x14\n\x0c\x63\x61rds_closed\x18\x03 \x01(\x05\x12\x18\n\x10messages_decided\x18\x04 \x01(\x05\x12-\n\x06\x65rrors\x18\x05 \x03(\x0b\x32\x1d.processor.v1.CardRecordError\x12\x10\n\x08rejected\x18\x06 \x01(\x05*Y\n\x08\x43\x61rdRole\x12\x19\n\x15\x43\x41RD_ROLE_UNSPECIFIED\x10\x00\x12\x15\n\x11\x43\x41RD_ROLE_PRIMARY\x10\x01\x12\x1b\n\x17\x43\x41RD_ROLE_SUPPLEMENTARY\x10\x02*r\n\nCardStatus\x12\x1b\n\x17\x43\x41RD_STATUS_UNSPECIFIED\x10\x00\x12\x16\n\x12\x43\x41RD_STATUS_ACTIVE\x10\x01\x12\x17\n\x13\x43\x41RD_STATUS_BLOCKED\x10\x02\x12\x16\n\x12\x43\x41RD_STATUS_CLOSED\x10\x03\x32g\n\x0f\x43\x61rdFileService\x12T\n\x0bSubmitCards\x12 .processor.v1.SubmitCardsRequest\x1a!.processor.v1.SubmitCardsResponse(\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'processor.v1.card_file_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_CARDROLE']._serialized_start=624
-  _globals['_CARDROLE']._serialized_end=713
-  _globals['_CARDSTATUS']._serialized_start=715
-  _globals['_CARDSTATUS']._serialized_end=829
+  _globals['_CARDROLE']._serialized_start=647
+  _globals['_CARDROLE']._serialized_end=736
+  _globals['_CARDSTATUS']._serialized_start=738
+  _globals['_CARDSTATUS']._serialized_end=852
   _globals['_SUBMITCARDSREQUEST']._serialized_start=46
   _globals['_SUBMITCARDSREQUEST']._serialized_end=137
   _globals['_CARDRECORD']._serialized_start=140
-  _globals['_CARDRECORD']._serialized_end=393
-  _globals['_CARDRECORDERROR']._serialized_start=395
-  _globals['_CARDRECORDERROR']._serialized_end=445
-  _globals['_SUBMITCARDSRESPONSE']._serialized_start=448
-  _globals['_SUBMITCARDSRESPONSE']._serialized_end=622
-  _globals['_CARDFILESERVICE']._serialized_start=831
-  _globals['_CARDFILESERVICE']._serialized_end=934
+  _globals['_CARDRECORD']._serialized_end=416
+  _globals['_CARDRECORDERROR']._serialized_start=418
+  _globals['_CARDRECORDERROR']._serialized_end=468
+  _globals['_SUBMITCARDSRESPONSE']._serialized_start=471
+  _globals['_SUBMITCARDSRESPONSE']._serialized_end=645
+  _globals['_CARDFILESERVICE']._serialized_start=854
+  _globals['_CARDFILESERVICE']._serialized_end=957
 # @@protoc_insertion_point(module_scope)

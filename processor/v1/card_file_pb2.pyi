@@ -118,6 +118,7 @@ class CardRecord(_message.Message):
     OPENED_ON_FIELD_NUMBER: _builtins.int
     STATUS_FIELD_NUMBER: _builtins.int
     STATUS_FROM_FIELD_NUMBER: _builtins.int
+    STATEMENT_DAY_FIELD_NUMBER: _builtins.int
     card_number: _builtins.str
     """The primary account number, 12 to 19 digits; it becomes a token at once and is kept nowhere."""
     account_reference: _builtins.str
@@ -136,6 +137,8 @@ class CardRecord(_message.Message):
     """The card's status."""
     status_from: _builtins.str
     """Since when it has the status, YYYY-MM-DD, empty where unknown."""
+    statement_day: _builtins.int
+    """The account's own statement day, 1 to 31; 0 where the file says nothing of it, which changes nothing."""
     def __init__(
         self,
         *,
@@ -148,10 +151,11 @@ class CardRecord(_message.Message):
         opened_on: _builtins.str = ...,
         status: Global___CardStatus.ValueType = ...,
         status_from: _builtins.str = ...,
+        statement_day: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_reference", b"account_reference", "card_number", b"card_number", "member_number", b"member_number", "opened_on", b"opened_on", "predecessor_card_number", b"predecessor_card_number", "product", b"product", "role", b"role", "status", b"status", "status_from", b"status_from"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_reference", b"account_reference", "card_number", b"card_number", "member_number", b"member_number", "opened_on", b"opened_on", "predecessor_card_number", b"predecessor_card_number", "product", b"product", "role", b"role", "statement_day", b"statement_day", "status", b"status", "status_from", b"status_from"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -42,6 +42,8 @@ class _MemberFactKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Member
     """The member's birthday."""
     MEMBER_FACT_KIND_REACHED_TIER: _MemberFactKind.ValueType  # 7
     """A tier that was reached by what the member did; it is computed and never recorded by a call."""
+    MEMBER_FACT_KIND_STATEMENT_DAY: _MemberFactKind.ValueType  # 8
+    """The account's own statement day."""
 
 class MemberFactKind(_MemberFactKind, metaclass=_MemberFactKindEnumTypeWrapper):
     """What a fact is about."""
@@ -62,6 +64,8 @@ MEMBER_FACT_KIND_BIRTHDAY: MemberFactKind.ValueType  # 6
 """The member's birthday."""
 MEMBER_FACT_KIND_REACHED_TIER: MemberFactKind.ValueType  # 7
 """A tier that was reached by what the member did; it is computed and never recorded by a call."""
+MEMBER_FACT_KIND_STATEMENT_DAY: MemberFactKind.ValueType  # 8
+"""The account's own statement day."""
 Global___MemberFactKind: _TypeAlias = MemberFactKind  # noqa: Y015
 
 @_typing.final
@@ -81,7 +85,7 @@ class MemberFact(_message.Message):
     kind: Global___MemberFactKind.ValueType
     """What it is about."""
     value: _builtins.str
-    """A tier, a segment, a rule, a date YYYY-MM-DD, or a birthday MM-DD; never a year of birth.
+    """A tier, a segment, a rule, a date YYYY-MM-DD, a birthday MM-DD and never a year of birth, or a day 1 to 31.
     For a tier that was reached: the tier, the period and the programme's revision that it was reached in, and the
     beginning of the id of the joined account that it was reached under, if it was, between slashes; where it follows
     a higher one, that one stands behind the period and a tilde.
