@@ -74,8 +74,8 @@ class Withdrawal:
     """What changes when a purchase gives its events to another: everything it was granted is taken back.
 
     ``programme`` is the revision it was granted under, None where it was granted nothing yet.
-    ``earned`` is what tallies have earned all the same, and ``kept`` what its holder kept of what refunds took back; the
-    survivor takes over both.
+    ``earned`` is what tallies have earned all the same, and ``kept`` what its holder kept of what refunds took back;
+    the survivor takes over both.
     """
 
     purchase: Purchase
