@@ -95,7 +95,7 @@ def _most(
     return draw.most(left, (used if draw.counts is Counts.HOLDERS else old).get(draw.key, 0))
 
 
-def left_by(draws: Sequence[Draw], cut_by: str, *, granted: int, wanted: int) -> dict[PoolKey, int] | None:
+def left_by(draws: Sequence[Draw], cut_by: str, *, granted: int) -> dict[PoolKey, int] | None:
     """Return what a limit had left of all that it counts, as far as that follows from a grant it cut.
 
     None where it can have had no such rest; what a shared one has in all may have changed since.
@@ -106,8 +106,6 @@ def left_by(draws: Sequence[Draw], cut_by: str, *, granted: int, wanted: int) ->
             continue
         if draw.counts is not Counts.UNITS:
             left[draw.key] = 0 if granted <= 0 else 1
-        elif draw.refuses and granted > 0:
-            left[draw.key] = draw.units(wanted) - 1
         else:
             left[draw.key] = draw.units(granted)
         if draw.is_own and left[draw.key] > draw.size:

@@ -159,8 +159,7 @@ def _holds(
         used[cap.counter(day, purchase_id, card)] = cap.limit - headroom
     elif entry.cut_by is not None:
         draws = draws_of(programme, entry.rule, entry.unit, funder=funder, day=day, purchase_id=purchase_id, card=card)
-        wanted = entry.asked_granted + entry.entitled - entry.asked_entitled
-        left = left_by(draws, entry.cut_by, granted=entry.granted, wanted=wanted)
+        left = left_by(draws, entry.cut_by, granted=entry.granted)
         if left is None:
             return False
         used |= {draw.key: draw.size - left[draw.key] for draw in draws if draw.is_own and draw.key in left}

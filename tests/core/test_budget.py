@@ -10,10 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from processor.core.budget import HOLDERS, AtEdge, Budget, Headroom, Taken
+from processor.core.budget_grant import left_by, within_draws
 from processor.core.budget_shares import Change, Pool, Share, collect, settle, step
 from processor.core.cap import CapPeriod, CounterKey
 from processor.core.contest import Entitlement
+from processor.core.draw import Counts, Draw
 from processor.core.grant import Grant, regrant, release
+from processor.core.money import Rounding
+from processor.core.programme import MilePrice
+from processor.core.rule import Ratio
 from tests.core.strategies import FIRST, UNIT
 
 DAY: Final = date(2026, 11, 30)
@@ -187,3 +192,16 @@ def test_a_step_leaves_the_pool_for_others(remaining: int, share: Share, units: 
         assert remaining + share.reserved == pool.remaining + after.reserved
         assert after.free >= units
         assert remaining - pool.remaining <= max(lacking, -(-remaining // 32))
+
+
+@pytest.mark.parametrize("wanted", [56, 255, 273])
+def test_a_refused_rise_is_explained_however_far_caps_let_it_come(wanted: int) -> None:
+    """55 miles at 1.10 EUR stand, and a rise is refused: the rest that follows refuses it, whatever caps left of it."""
+    price = MilePrice(ratio=Ratio(numerator=11, denominator=10), currency="EUR", rounding=Rounding.HALF_UP)
+    draws = [Draw("purse", ("purse", "2026-11"), 90, Counts.UNITS, price, refuses=True)]
+
+    left = left_by(draws, "purse", granted=55)
+
+    assert left is not None
+    again = within_draws(draws, held=55, wanted=wanted, before=(), used={}, reserved={}, headroom=Headroom(left=left))
+    assert (55, "purse") == (again.granted, again.cut_by)
