@@ -192,6 +192,27 @@ def test_repeats_and_retries_change_a_tier_once(aurora: Pipeline, monkeypatch: p
     assert_books_agree(aurora)
 
 
+def test_a_worker_that_starts_later_goes_on(aurora: Pipeline) -> None:
+    """A new worker sees the counter and the tier, reaches nothing twice, and a lost answer's repeat adds nothing."""
+    first = paid(aurora, 1, 2_100)
+    later(aurora)
+    other = make_pipeline(aurora.database)
+    other.now = aurora.now
+    assert Outcome.DUPLICATE is paid_again(other, first)
+    assert "silver-quarter" in changes(paid(other, 2, 100))
+    reversed_(other, 3, 2_100, original=1)
+    assert [("silver/2026/1", True), ("silver/2026/1", False)] == reached(aurora, key_of(first))
+    assert_books_agree(aurora)
+
+
+def paid_again(pipeline: Pipeline, first: Answer) -> Outcome:
+    """Send the first message of a test again, and return its outcome."""
+    sent = NOW - timedelta(seconds=1)
+    again = paid(pipeline, 1, 2_100, transmission_date_time=f"{sent:%m%d%H%M%S}", local_date=f"{sent:%m%d}")
+    assert changes(first) == changes(again)
+    return again.outcome
+
+
 def test_two_cards_and_many_workers_reach_a_tier_once(aurora: Pipeline) -> None:
     """Four workers clear and reverse purchases with both cards of one account; a fact a passage, the last is right."""
     submit(aurora, record(CARD, "ACC-1", "everyday"), record(OTHER_CARD, "ACC-1", "everyday"), bank="harbour")
