@@ -128,6 +128,13 @@ EARNING: Final = """
     when: {expression: "(weekday < 6 && amount_minor >= 2000) || currency != billing_currency"}
     funder: owner
 
+  - id: expressed-member
+    partners: all
+    products: all
+    bonus: {miles: 1}
+    when: {expression: "'students' in member.segments || member.tier == 'gold'"}
+    funder: owner
+
   # What a limit may cut.
   - id: scarce
     partners: all
@@ -176,6 +183,13 @@ DISCOUNTS: Final = """
     amounts: {EUR: "2.00", USD: "2.50"}
     base: transaction
     funder: bank
+  - id: every-sixty
+    partners: all
+    products: [alpha-gold, alpha-classic]
+    amounts: {EUR: "1.50"}
+    every: {amount: {EUR: "60.00"}, over: month, times: 5}
+    base: billing
+    funder: bank
 
 entitlements:
   - {id: lounge, name: Lounge visit, kind: counted, price: {amount: "18.00", currency: EUR}}
@@ -195,6 +209,12 @@ rewards:
     entitlement: club
     valid: end-of-year
     funder: owner
+  - id: visits-lounge
+    partners: all
+    products: all
+    entitlement: lounge
+    every: {purchases: 2, over: month}
+    funder: owner
 fees:
   - id: desk-fee
     partners: [trattoria-uno]
@@ -210,6 +230,7 @@ LIMITS: Final = """
   - {id: hundreds-most, rules: [hundreds], period: month, miles: 60}
   - {id: one-card, rules: [by-card], period: day, miles: 10, per: card}
   - {id: some-visits, rules: [invited], period: month, purchases: 2}
+  - {id: paid-quarter, rules: [paid-for], period: quarter, amount: "2.00", currency: EUR}
   - {id: visits-most, rules: [lounge-visits], period: year, count: 6}
 
 budgets:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import grpc
-import pytest
 
 from processor.flow.submission import IncomingMessage
 from processor.v1 import accrual_pb2 as accrual_pb
@@ -35,8 +34,6 @@ from tests.settlement.owner_ledger import (
     open_desk,
     response_file,
 )
-
-pytestmark = pytest.mark.xdist_group("kill")
 
 CLOCK: Final = f"{TODAY}T12:00:00+0000"
 STREAMS: Final = 4
