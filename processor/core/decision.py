@@ -15,7 +15,7 @@ from processor.core.budget import PoolKey
 from processor.core.cap import CounterKey
 from processor.core.course import course_of
 from processor.core.event import Event
-from processor.core.grant import Grant, release
+from processor.core.grant import Grant
 from processor.core.held import facts_seen, seen_by
 from processor.core.instalments import at_once
 from processor.core.kept_purchase import Purchase
@@ -24,17 +24,18 @@ from processor.core.links import OPERATIONS
 from processor.core.message import MessageKind
 from processor.core.outcome import Reason
 from processor.core.person import NOBODY, Member, statement_day_at
-from processor.core.posting import UNITS_POSTED, Posting, charge_postings, charges_due, payer_of
+from processor.core.posting import UNITS_POSTED, Posting, charge_postings, charges_due
 from processor.core.product_codes import products_of
 from processor.core.programme import Partner, Programme
 from processor.core.purchase import Folded, fold
 from processor.core.qualifying import Counts, Moved, counts_of, recount
 from processor.core.review import refused_in
-from processor.core.rule import Benefit, Rule
-from processor.core.spent import Change, Kept, kept_postings, settle, take_over
+from processor.core.rule import Benefit
+from processor.core.spent import Change, Kept, settle, take_over
 from processor.core.taken_off import counting
 from processor.core.tier_change import TierChange
 from processor.core.till import is_decided, lowered_of
+from processor.core.withdrawal import payer_of_rule
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,24 +68,6 @@ class Decision:
     refused: tuple[str, ...] = ()
     qualifying: tuple[Moved, ...] = ()
     tiers: tuple[TierChange, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Withdrawal:
-    """What changes when a purchase gives its events to another: everything it was granted is taken back.
-
-    ``programme`` is the revision it was granted under, None where it was granted nothing yet.
-    ``earned`` is what tallies have earned all the same, and ``kept`` what its holder kept of what refunds took back;
-    the survivor takes over both.
-    """
-
-    purchase: Purchase
-    programme: Programme | None
-    partner: str | None
-    awards: tuple[Award, ...]
-    postings: tuple[Posting, ...]
-    earned: tuple[Carried, ...] = ()
-    kept: tuple[Kept, ...] = ()
 
 
 def decide(
@@ -189,60 +172,6 @@ def _entitled(programme: Programme, purchase: Purchase, folded: Folded, terms: A
     if purchase.seen is not None and folded.anchor is not None:
         facts = facts_seen(facts, purchase.seen, at=folded.anchor.at)
     return entitle(programme, folded, facts)
-
-
-def withdraw(purchase: Purchase, survivor: bytes, terms: AccountTerms) -> Withdrawal:
-    """Take back everything a purchase was granted because another one takes over its events.
-
-    The counters are given back; the survivor then asks them anew.
-    """
-    empty = Purchase(id=purchase.id, merged_into=survivor, parted=purchase.parted)
-    if purchase.revision is None or purchase.occurred_on is None:
-        return Withdrawal(purchase=empty, programme=None, partner=None, awards=(), postings=())
-    programme = terms.revision_of(purchase.revision).of_statement_day(purchase.statement_day)
-    earned = release(
-        programme, purchase.grants, purchase.occurred_on, purchase.id, terms.used, terms.budgets, purchase.card
-    )
-    recount(purchase.qualifying, (), terms.used)
-    awards: list[Award] = []
-    postings: list[Posting] = []
-    for grant in purchase.grants:
-        rule = rule_of(grant.rule, programme, purchase, terms)
-        funder = _funder(programme, rule, purchase.partner, terms.bank)
-        nothing = Grant(rule=grant.rule, unit=grant.unit)
-        if rule.benefit in UNITS_POSTED:
-            postings.extend(UNITS_POSTED[rule.benefit](grant, nothing, funder))
-        awards.append(
-            Award(
-                rule=rule.id,
-                benefit=rule.benefit,
-                funder=funder,
-                grant=nothing,
-                pending_change=-grant.pending,
-                available_change=-grant.available,
-                cut_by=None,
-                asked=grant,
-            )
-        )
-    postings.extend(charge_postings(purchase.charges, {}))
-    postings.extend(kept_postings(purchase.kept, ()))
-    if terms.balance is not None:
-        terms.balance.available -= sum(grant.available for grant in purchase.grants if grant.unit == programme.unit)
-        terms.balance.available -= sum(kept.units for kept in purchase.kept)
-    return Withdrawal(
-        purchase=empty,
-        programme=programme,
-        partner=purchase.partner,
-        awards=tuple(award for award in awards if award.pending_change or award.available_change),
-        postings=tuple(postings),
-        earned=tuple(earned.items()),
-        kept=purchase.kept,
-    )
-
-
-def _funder(programme: Programme, rule: Rule, partner: str | None, bank: str) -> str:
-    matched = programme.partners[partner] if partner else None
-    return payer_of(programme, rule, bank=bank, partner=matched)
 
 
 def _book(
@@ -358,7 +287,8 @@ def _units_of(award: Award, purchase: Purchase, terms: AccountTerms) -> Iterator
     before = next((old for old in purchase.grants if (old.rule, old.unit) == (award.rule, award.grant.unit)), nothing)
     if before.available and purchase.revision is not None:
         old = terms.revision_of(purchase.revision)
-        funder = _funder(old, rule_of(award.rule, old, purchase, terms), purchase.partner, terms.bank)
+        rule = rule_of(award.rule, old, purchase, terms)
+        funder = payer_of_rule(old, rule, bank=terms.bank, partner=purchase.partner)
         if funder != award.funder:
             yield from posted(before, before._replace(granted=before.pending, available=0), funder)
             before = before._replace(granted=before.pending, available=0)

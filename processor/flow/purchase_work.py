@@ -12,12 +12,10 @@ from processor.core.account_terms import AccountTerms
 from processor.core.cap import CounterKey
 from processor.core.decision import (
     Decision,
-    Withdrawal,
     decide,
     decide_again,
     with_elsewhere,
     with_tiers,
-    withdraw,
 )
 from processor.core.event import Event, event_of
 from processor.core.family import Regrouped, regroup
@@ -29,6 +27,7 @@ from processor.core.posting import MEMBER_AVAILABLE, PROGRAMME_ADJUSTED, Templat
 from processor.core.purchase import moves_anchor
 from processor.core.refund_match import place_refunds
 from processor.core.spent import Balance
+from processor.core.withdrawal import Withdrawal, withdraw
 from processor.flow.booking import Booking
 from processor.flow.budget_work import HELD, BudgetWork, is_hold
 from processor.flow.snapshot import Snapshot

@@ -16,7 +16,7 @@ from processor.core.awarding import Award, Carried
 from processor.core.budget import Headroom
 from processor.core.cap import Cap, CapPeriod, CounterKey
 from processor.core.conditions import Conditions
-from processor.core.decision import Decision, Withdrawal, decide, withdraw
+from processor.core.decision import Decision, decide
 from processor.core.event import Event, event_of
 from processor.core.kept_purchase import Purchase
 from processor.core.message import CardMessage, Direction, MessageKind
@@ -36,6 +36,7 @@ from processor.core.programme import (
 )
 from processor.core.rule import AmountBase, Benefit, Funder, Ratio, Rule
 from processor.core.spent import Balance, Kept
+from processor.core.withdrawal import Withdrawal, withdraw
 
 BANK: Final = "alpha"
 OWNER: Final = "skyways"

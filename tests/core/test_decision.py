@@ -8,7 +8,7 @@ import pytest
 
 from processor.core.account_terms import AccountTerms
 from processor.core.awarding import Award
-from processor.core.decision import decide, withdraw
+from processor.core.decision import decide
 from processor.core.event import Event, event_of
 from processor.core.kept_purchase import Purchase
 from processor.core.lifecycle import Effect
@@ -16,6 +16,7 @@ from processor.core.message import CardMessage, Direction
 from processor.core.outcome import Reason
 from processor.core.posting import Template
 from processor.core.programme import FinancialMeaning, Programme
+from processor.core.withdrawal import withdraw
 from tests.core.strategies import (
     BANK,
     FIRST,
