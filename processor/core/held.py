@@ -64,7 +64,7 @@ def held_facts(entries: Iterable[Entry], units: Collection[str], *, since: int) 
         ends: list[int | None] = [at for at, _ in begins[1:]]
         for (at, last_day), until in zip(begins, [*ends, None], strict=False):
             if last_day > date.min:
-                found.append(Fact(len(found), FactKind.HOLDS, f"{unit}/{last_day.isoformat()}", at, until))
+                found.append(Fact(0, FactKind.HOLDS, f"{unit}/{last_day.isoformat()}", at, until))
     return tuple(found)
 
 

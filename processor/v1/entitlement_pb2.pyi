@@ -67,11 +67,11 @@ class HeldEntitlement(_message.Message):
     pending: _builtins.int
     """Promised for what has not cleared."""
     granted: _builtins.int
-    """Granted for what has cleared."""
+    """Granted for what has cleared; below zero where it took back what the same cycle gave at another purchase."""
     used: _builtins.int
     """Used of it."""
     left: _builtins.int
-    """Granted and not used; below zero where what was used was taken back."""
+    """Granted and not used, settled with what its cycle took back elsewhere; below zero where what was used was taken back."""
     valid_until: _builtins.str
     """The last day on which it is valid, YYYY-MM-DD; empty where it is valid for ever."""
     valid: _builtins.bool
