@@ -5,7 +5,7 @@ from datetime import date
 
 from processor.core.budget import HOLDERS
 from processor.core.cap import CounterKey, calendar_period
-from processor.core.draw import OWN
+from processor.core.household import OWN, household_in
 from processor.core.kept_purchase import Purchase
 from processor.core.programme import Programme
 from processor.core.qualification import Qualifying
@@ -43,7 +43,7 @@ def counters_of(decided: Iterable[Decided]) -> dict[CounterKey, int]:
             add(key, progress)
         for grant in purchase.grants:
             for pool, period, units in grant.budgets:
-                if pool.endswith((HOLDERS, OWN, VELOCITY)):
+                if pool.endswith((HOLDERS, OWN, VELOCITY)) and not household_in(pool):
                     add((pool, period), units)
             for cap in programme.caps_on(grant.rule, grant.unit):
                 add(cap.counter(day, purchase.id, purchase.card), cap.usage(grant.granted))

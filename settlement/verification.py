@@ -25,6 +25,7 @@ from processor.store import settlement as settlement_store
 from processor.store import verification as store
 from processor.store.budget_checks import BUDGET_CHECKS
 from processor.store.card_side import LONGEST_WAY
+from processor.store.household_checks import HOUSEHOLD_USED
 from processor.store.purchase_state import decode_purchase
 from processor.store.settlement import FileRow
 from settlement.accruals import render_again
@@ -98,7 +99,7 @@ def verify(connection: Connection, *, revision_of: RevisionOf, limit: int = DIFF
 
     Give it a connection of :func:`processor.store.verification.snapshot`.
     """
-    for check in (*store.CHECKS, *BUDGET_CHECKS):
+    for check in (*store.CHECKS, *BUDGET_CHECKS, HOUSEHOLD_USED):
         found = store.find_differences(connection, check, limit=limit, longest_commit=LONGEST_COMMIT)
         yield Checked(
             check=check.name,

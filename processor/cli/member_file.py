@@ -32,6 +32,7 @@ KINDS: Final[Mapping[str, "MemberFactKind.ValueType"]] = {
     "member-since": pb.MEMBER_FACT_KIND_MEMBER_SINCE,
     "birthday": pb.MEMBER_FACT_KIND_BIRTHDAY,
     "statement-day": pb.MEMBER_FACT_KIND_STATEMENT_DAY,
+    "household": pb.MEMBER_FACT_KIND_HOUSEHOLD,
 }
 
 _NAMED: Final = frozenset({"segment", "opted-in", "listed"})

@@ -59,6 +59,7 @@ def set_facts(
     statement_day: Annotated[
         int, typer.Option("--statement-day", min=0, max=31, help="The account's own statement day.")
     ] = 0,
+    household: Annotated[str, typer.Option("--household", help="The household's key; nobody's name.")] = "",
     ends: Annotated[
         list[str] | None,
         typer.Option("--ends", metavar="KIND[:VALUE]", help="What is so no more: tier, or segment:students."),
@@ -83,6 +84,7 @@ def set_facts(
         "member-since": [member_since] if member_since else [],
         "birthday": [birthday] if birthday else [],
         "statement-day": [str(statement_day)] if statement_day else [],
+        "household": [household] if household else [],
     }
     facts = [fact_of(kind, value, start=start, end=until) for kind, values in stated.items() for value in values]
     facts += [_ending(entry, start, until) for entry in ends or []]

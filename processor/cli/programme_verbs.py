@@ -28,11 +28,12 @@ from processor.cli.output import (
     show_text,
 )
 from processor.core.awarding import Award
+from processor.core.closing_limits import ClosingBudget, ClosingHousehold
 from processor.core.converted import Converted
 from processor.core.located_document import DocumentError
 from processor.core.programme import Programme
 from processor.core.programme_document import files_beside, parse_programme
-from processor.core.simulation import ClosingBudget, Simulation, simulate, simulation_as_data
+from processor.core.simulation import Simulation, simulate, simulation_as_data
 from processor.core.tier_change import TierChange
 from processor.v1 import programme_pb2
 from processor.v1.operations_pb2 import GetStatusRequest
@@ -295,6 +296,20 @@ def _show_simulation(result: Simulation) -> None:
         show_table(
             "Budgets", ("budget", "period", "used", "left"), [*map(_budget, result.budgets)], numbers=("used", "left")
         )
+    if result.households:
+        shared = ("household", "cap", "period", "used", "left")
+        show_table("Households", shared, [*map(_household, result.households)], numbers=("used", "left"))
+
+
+def _household(entry: ClosingHousehold) -> tuple[object, ...]:
+    """Return a row of what a household took of a cap and what is left, in its unit."""
+    used, left = (
+        f"{units:,} {entry.counts}"
+        if entry.counts in {"purchases", "rewards"}
+        else f"{amount_of_unit(units, entry.counts)} {entry.counts}"
+        for units in (entry.used, entry.left)
+    )
+    return entry.household, entry.cap, entry.period, used, left
 
 
 def _budget(budget: ClosingBudget) -> tuple[object, ...]:

@@ -179,6 +179,7 @@ def _awarded(
         budgets=terms.budgets,
         funder=funder,
         card=moment.card,
+        household=entitled.member.household,
     )
     if velocity:
         grant = reviewed(velocity, measured, grant, moment, terms.used, released=ruling is Effect.RELEASED)

@@ -31,15 +31,16 @@ class CapPeriod(StrEnum):
 
 
 class CapHolder(StrEnum):
-    """Whose purchases a cap adds up: those of an account, or those of each of its cards."""
+    """Whose purchases a cap adds up: those of an account, of each of its cards, or of all accounts of a household."""
 
     ACCOUNT = "account"
     CARD = "card"
+    HOUSEHOLD = "household"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cap:
-    """How much the rules it names may grant one account, or one card, in one period, in units of their benefit.
+    """How much the rules it names may grant one account, card or household in one period, in units of their benefit.
 
     It counts miles, or minor units of ``currency``: what discounts give, and what the funder of miles pays for them.
     ``statement_day`` is that of all cards whose purchases it counts, where it adds up by billing period.

@@ -1,22 +1,21 @@
 """What a grant draws on and keeps: budgets, and the caps that a later look at the purchase could not count again.
 
-A cap in money of miles counts by the price of whoever funds them, which another partner or revision changes; what a
-grant took of it is therefore kept with the grant, as what it took of a budget is.
+A cap in money of miles counts by the price of whoever funds them, which another partner or revision changes, and a cap
+for each household counts for that of the purchase's instant.
+What a grant took of them is therefore kept with the grant, as what it took of a budget is.
 It says of which pools and counters a grant takes, and how much; ``core/budget_grant.py`` takes it.
 """
 
 from datetime import date
 from enum import IntEnum
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from processor.core.budget import HOLDERS, AtEdge, Budget, PoolKey
-from processor.core.cap import Cap, calendar_period
+from processor.core.cap import Cap, CapHolder, calendar_period
+from processor.core.household import OWN, kept_counter
 from processor.core.money import divide
 from processor.core.programme import MilePrice, Programme
 from processor.core.rule import Benefit
-
-OWN: Final = "/own"
-"""What ends the name of an account's counter of a cap of which grants keep what they took."""
 
 
 class Counts(IntEnum):
@@ -44,7 +43,7 @@ class Draw(NamedTuple):
 
     @property
     def is_own(self) -> bool:
-        """Tell whether it is a counter of the account, rather than a pool that accounts share."""
+        """Tell whether it is a counter of the account or its household, rather than a pool that all accounts share."""
         return self.key[0].endswith(OWN)
 
     def units(self, granted: int) -> int:
@@ -61,25 +60,43 @@ class Draw(NamedTuple):
 
 
 def draws_of(
-    programme: Programme, rule: str, unit: str, *, funder: str, day: date, purchase_id: bytes, card: str
+    programme: Programme,
+    rule: str,
+    unit: str,
+    *,
+    funder: str,
+    day: date,
+    purchase_id: bytes,
+    card: str,
+    household: str,
 ) -> list[Draw]:
     """Return what a rule's grant in one unit draws on, caps before budgets.
 
-    ``funder`` is the party whose price of a mile counts; ``card`` is the one whose caps count.
+    ``funder`` is the party whose price of a mile counts; ``card`` and ``household`` are those whose caps count.
     """
     draws: list[Draw] = []
     for cap in programme.kept_caps_of_rule.get(rule, ()):
         prices = _prices(programme, cap.currency, rule, unit, funder)
-        draws += [_draw_of_cap(cap, price, day, purchase_id, card) for price in prices]
+        draws += [_draw_of_cap(cap, price, day, purchase_id, card, household) for price in prices]
     for budget in programme.budgets_of_rule.get(rule, ()):
         for price in _prices(programme, budget.currency, rule, unit, funder):
             draws += _draws_of_budget(budget, price, day)
     return draws
 
 
-def _draw_of_cap(cap: Cap, price: MilePrice | None, day: date, purchase_id: bytes, card: str) -> Draw:
+def counted_in(programme: Programme, cap: Cap) -> str:
+    """Return what a cap counts: a currency, purchases, rewards, or the programme's miles."""
+    if cap.purchases:
+        return "purchases"
+    rewards = any(rule.benefit is Benefit.REWARD for rule in programme.rules if rule.id in cap.rules)
+    return cap.currency or ("rewards" if rewards else programme.unit)
+
+
+def _draw_of_cap(cap: Cap, price: MilePrice | None, day: date, purchase_id: bytes, card: str, household: str) -> Draw:
+    """Return what a grant takes of a cap: of its household's counter, or of the account's where it has none."""
     name, period = cap.counter(day, purchase_id, card)
-    return Draw(cap.id, (name + OWN, period), cap.limit, Counts.PURCHASES if cap.purchases else Counts.UNITS, price)
+    counter = kept_counter(name, household if cap.per is CapHolder.HOUSEHOLD else "")
+    return Draw(cap.id, (counter, period), cap.limit, Counts.PURCHASES if cap.purchases else Counts.UNITS, price)
 
 
 def _draws_of_budget(budget: Budget, price: MilePrice | None, day: date) -> list[Draw]:

@@ -82,12 +82,13 @@ def regrant(
     budgets: Headroom | None = None,
     funder: str = "",
     card: str = "",
+    household: str = "",
 ) -> tuple[Grant, str | None]:
     """Return the new grant of one rule, and the cap or budget that cut it, if one did.
 
     ``used`` holds what every counter has granted so far and is brought up to date, as ``budgets`` is; ``reserved`` is
     what quotes of other purchases hold; ``funder`` is the party whose price of a mile a limit in money counts by;
-    ``card`` is the one whose caps count.
+    ``card`` and ``household`` are those whose caps count.
     Only what is granted above zero counts towards a cap.
     """
     rule, unit, before, held, _, counted, taken, _ = previous
@@ -104,7 +105,16 @@ def regrant(
         granted, binding = _limited(limits, held, granted, purchase_id, used, reserved)
     if rule in programme.drawing:
         left = within_draws(
-            draws_of(programme, rule, unit, funder=funder, day=occurred_on, purchase_id=purchase_id, card=card),
+            draws_of(
+                programme,
+                rule,
+                unit,
+                funder=funder,
+                day=occurred_on,
+                purchase_id=purchase_id,
+                card=card,
+                household=household,
+            ),
             held=held,
             wanted=granted,
             before=taken,

@@ -8,11 +8,13 @@ from collections.abc import Collection, Sequence
 from datetime import date
 from typing import Final
 
+from processor.core.household import is_household
 from processor.core.located_document import choice, did_you_mean
 from processor.core.person import FactKind
 from processor.core.programme import Programme
 from processor.core.statement import LAST_DAY
 
+HOUSEHOLD_FORM: Final = "write at most 32 letters, digits, points, hyphens and underlines, and nobody's name"
 EARLIEST: Final = date(1900, 1, 1)
 """A membership that began before is a slip."""
 _LEAP_YEAR: Final = 2024
@@ -29,6 +31,8 @@ def refusal_of(kind: FactKind, value: str, revisions: Sequence[Programme], today
         return _refused_birthday(value)
     if kind is FactKind.STATEMENT_DAY:
         return _refused_statement_day(value, revisions)
+    if kind is FactKind.HOUSEHOLD:
+        return None if is_household(value) else ("names no household", HOUSEHOLD_FORM)
     known, what = named(kind, revisions)
     if value in known:
         return None

@@ -26,6 +26,7 @@ _KINDS: Final[Mapping[str, FactKind]] = {
     "member_since": FactKind.MEMBER_SINCE,
     "birthday": FactKind.BIRTHDAY,
     "statement_day": FactKind.STATEMENT_DAY,
+    "household": FactKind.HOUSEHOLD,
 }
 _ALWAYS: Final = -(10**11)
 """Before every purchase, in seconds since 1970."""

@@ -26,6 +26,7 @@ class FactKind(StrEnum):
     LISTED = "listed"
     MEMBER_SINCE = "member-since"
     BIRTHDAY = "birthday"
+    HOUSEHOLD = "household"
     REACHED = "reached-tier"
     """A tier that is computed; ``core/qualification.py`` says what its value holds."""
     STATEMENT_DAY = "statement-day"
@@ -58,7 +59,7 @@ LATE: Final = frozenset(
 
 
 class Fact(NamedTuple):
-    """One thing known of a member: ``value`` is a tier, a segment, a rule, a date, or a birthday as MM-DD.
+    """One thing known of a member: ``value`` is a tier, a segment, a rule, a date, a birthday as MM-DD, a household.
 
     It is in force from ``since`` to before ``until`` (seconds since 1970 UTC; None is without end).
     ``number`` counts the member's facts in the order in which they were recorded.
@@ -79,6 +80,7 @@ class Member(NamedTuple):
     ``reached`` are the tier and all below it; of ``segments``, ``opted_in``, ``listed`` and the soft rewards that it
     ``holds`` it has what rules name.
     ``windows`` are those of the rules' birthday windows in which the purchase lies; the birthday itself is not here.
+    ``household`` is the one whose caps count, empty where there is none or no cap counts households.
     """
 
     tier: str = ""
@@ -89,6 +91,7 @@ class Member(NamedTuple):
     member_since: date | None = None
     windows: frozenset[Window] = frozenset()
     holds: frozenset[str] = frozenset()
+    household: str = ""
 
 
 NOBODY: Final = Member()
@@ -177,6 +180,7 @@ class Asked:
     """What a programme's rules ask of members, and its tiers, the lowest first.
 
     ``held`` are the soft rewards that rules ask for; ``by_statement`` says that accounts' own statement days count.
+    ``by_household`` says that a cap counts households.
     ``below`` is each tier with those below it, ``unknown`` a member of whom nothing is known.
     """
 
@@ -189,6 +193,7 @@ class Asked:
     by_age: bool
     held: frozenset[str] = frozenset()
     by_statement: bool = False
+    by_household: bool = False
     below: Mapping[str, frozenset[str]] = field(init=False, repr=False, compare=False)
     unknown: Member = field(init=False, repr=False, compare=False)
 
@@ -207,6 +212,7 @@ class Asked:
             FactKind.MEMBER_SINCE: self.by_age,
             FactKind.BIRTHDAY: bool(self.windows),
             FactKind.STATEMENT_DAY: self.by_statement,
+            FactKind.HOUSEHOLD: self.by_household,
         }
         return frozenset(kind for kind, wanted in kinds.items() if wanted)
 
@@ -215,10 +221,19 @@ class Asked:
         return self.segments | self.opted_in | self.listed
 
 
-def asked_by(persons: Iterable[Person | None], tiers: tuple[str, ...], *, by_statement: bool = False) -> Asked | None:
-    """Return what is asked of members, None where rules are all for everybody and no account has its own statements."""
+def asked_by(
+    persons: Iterable[Person | None],
+    tiers: tuple[str, ...],
+    *,
+    by_statement: bool = False,
+    by_household: bool = False,
+) -> Asked | None:
+    """Return what is asked of members, None where rules are all for everybody and nothing else looks at facts.
+
+    Accounts' own statement days do, and caps that count households.
+    """
     stated = [person for person in persons if person is not None]
-    if not stated and not by_statement:
+    if not (stated or by_statement or by_household):
         return None
     return Asked(
         tiers=tiers,
@@ -230,6 +245,7 @@ def asked_by(persons: Iterable[Person | None], tiers: tuple[str, ...], *, by_sta
         by_age=any(person.member_for for person in stated),
         held=frozenset(reward for person in stated for reward in person.holds),
         by_statement=by_statement,
+        by_household=by_household,
     )
 
 
@@ -264,6 +280,7 @@ def member_at(asked: Asked, facts: Sequence[Fact], *, at: int, on: date) -> Memb
         member_since=date.fromisoformat(since) if since and asked.by_age else None,
         windows=_windows(asked.windows, birthday, on) if birthday else frozenset(),
         holds=_held(asked, named.get(FactKind.HOLDS, ()), on),
+        household=alone.get(FactKind.HOUSEHOLD, "") if asked.by_household else "",
     )
 
 

@@ -237,6 +237,7 @@ class Programme:
     watched: frozenset[str] = field(init=False, repr=False, compare=False)
     periods: frozenset[tuple[CapPeriod, int]] = field(init=False, repr=False, compare=False)
     counts_cards: bool = field(init=False)
+    counts_households: bool = field(init=False)
     at_till: frozenset[str] = field(init=False, repr=False, compare=False)
     zoned: bool = field(init=False, repr=False, compare=False)
     asks_products: bool = field(init=False, repr=False, compare=False)
@@ -267,6 +268,7 @@ class Programme:
         object.__setattr__(self, "kept_caps_of_rule", kept)
         object.__setattr__(self, "drawing", frozenset().union(budgets, kept))
         object.__setattr__(self, "counts_cards", any(cap.per is CapHolder.CARD for cap in self.caps))
+        object.__setattr__(self, "counts_households", any(cap.per is CapHolder.HOUSEHOLD for cap in self.caps))
         object.__setattr__(self, "zoned", any(rule.when.zone is not None for rule in rules))
         object.__setattr__(self, "asks_products", any(rule.when.reads_products for rule in rules))
         object.__setattr__(self, "at_till", frozenset(rule.id for rule in rules if rule.at_till))
@@ -301,7 +303,8 @@ class Programme:
             if rule.when.expression is not None
         ]
         persons = (*[rule.when.person for rule in rules], *expressed)
-        object.__setattr__(self, "asked", asked_by(persons, tuple(self.tiers), by_statement=by_statement))
+        asked = asked_by(persons, tuple(self.tiers), by_statement=by_statement, by_household=self.counts_households)
+        object.__setattr__(self, "asked", asked)
 
     def of_statement_day(self, day: int | None) -> "Programme":
         """Return the revision as it is read for an account with a statement day of its own; itself where it has none.
@@ -397,7 +400,7 @@ class Programme:
 def _kept_caps(caps: Iterable[Cap], rules: Iterable[Rule]) -> Mapping[str, tuple[Cap, ...]]:
     """Return, by rule, the caps of which grants keep what they took, because it does not follow from them later."""
     earning = frozenset(rule.id for rule in rules if rule.benefit is Benefit.MILES)
-    kept = [cap for cap in caps if cap.currency is not None and cap.rules & earning]
+    kept = [cap for cap in caps if cap.per is CapHolder.HOUSEHOLD or (cap.currency is not None and cap.rules & earning)]
     named = frozenset[str]().union(*(cap.rules for cap in kept))
     return {rule: tuple([cap for cap in kept if rule in cap.rules]) for rule in named}
 

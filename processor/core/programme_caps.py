@@ -43,8 +43,9 @@ def check_caps(document: LocatedDocument) -> Errors:
     earning, discounts = ids(document, "earning"), ids(document, "discounts")
     for cap in document.entries("caps"):
         caps_miles = document.get(*cap, "miles") is not None
-        if document.get(*cap, "per") == "card" and document.get(*cap, "period") == "purchase":
-            yield document.error((*cap, "per"), "means nothing: one purchase is of one card", "remove it")
+        if document.get(*cap, "per") in {"card", "household"} and document.get(*cap, "period") == "purchase":
+            holder = document.get(*cap, "per")
+            yield document.error((*cap, "per"), f"means nothing: one purchase is of one {holder}", "remove it")
         for item in document.entries(*cap, "rules"):
             named = document.get(*item)
             if document.get(*cap, "purchases") is not None and len(document.entries(*cap, "rules")) > 1:

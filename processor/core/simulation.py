@@ -12,18 +12,26 @@ from typing import Any, Final
 
 from processor.core.account_terms import AccountTerms
 from processor.core.awarding import Award
-from processor.core.budget import HOLDERS, Headroom, pools_of
+from processor.core.budget import Headroom
 from processor.core.cap import CounterKey
+from processor.core.closing_limits import (
+    ClosingBudget,
+    ClosingHousehold,
+    closing_budgets,
+    closing_households,
+    limits_as_data,
+)
 from processor.core.converted import Converted, conversions_of
 from processor.core.decision import Decision, decide
 from processor.core.event import event_of
 from processor.core.exclusion import excluding_category
 from processor.core.held import Entry
+from processor.core.household import household_in
 from processor.core.kept_purchase import Purchase
 from processor.core.located_document import DocumentError
 from processor.core.message import CardMessage, Direction, MessageKind
 from processor.core.outcome import Reason
-from processor.core.person import Fact
+from processor.core.person import Fact, FactKind
 from processor.core.posting import MEMBER_AVAILABLE, MEMBER_PENDING, Posting, party_of
 from processor.core.programme import Link, Programme
 from processor.core.ripening import expected_days
@@ -106,20 +114,6 @@ class Obligation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ClosingBudget:
-    """What all accounts together took of a budget in one period, and what is left of it.
-
-    ``counts`` is the unit that it counts: the programme's miles, a currency's minor units, or holders.
-    """
-
-    budget: str
-    counts: str
-    period: str
-    used: int
-    left: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Simulation:
     """The result: one entry per transaction in the file's order, then the balances and who owes whom."""
 
@@ -128,14 +122,16 @@ class Simulation:
     balances: tuple[ClosingBalance, ...]
     obligations: tuple[Obligation, ...]
     budgets: tuple[ClosingBudget, ...] = ()
+    households: tuple[ClosingHousehold, ...] = ()
 
 
 @dataclass(slots=True, kw_only=True)
 class _Account:
-    """One account while the simulation runs; all accounts share ``budgets``."""
+    """One account while the simulation runs; all accounts share ``budgets``, and ``households`` by their names."""
 
     budgets: Headroom
     facts: tuple[Fact, ...]
+    households: dict[str, dict[CounterKey, int]]
     used: dict[CounterKey, int] = field(default_factory=dict)
     purchases: dict[str, Purchase] = field(default_factory=dict)
     pending: int = 0
@@ -159,10 +155,12 @@ def simulate(revisions: Sequence[Programme], text: str, *, source: str) -> Simul
         return file.errors
     accounts: dict[str, _Account] = {}
     budgets = Headroom(untouched=True)
+    households: dict[str, dict[CounterKey, int]] = {}
     results = tuple(
         _simulated(
             accounts.setdefault(
-                transaction.account, _Account(budgets=budgets, facts=file.facts.get(transaction.account, ()))
+                transaction.account,
+                _Account(budgets=budgets, households=households, facts=file.facts.get(transaction.account, ())),
             ),
             transaction,
             ordered,
@@ -183,22 +181,25 @@ def simulate(revisions: Sequence[Programme], text: str, *, source: str) -> Simul
             for name, account in accounts.items()
         ),
         obligations=_obligations(results),
-        budgets=tuple(_closing_budgets(ordered, budgets)),
+        budgets=tuple(closing_budgets(ordered, budgets)),
+        households=tuple(closing_households(ordered, households)),
     )
 
 
-def _closing_budgets(ordered: Sequence[Programme], headroom: Headroom) -> Iterator[ClosingBudget]:
-    """Yield what was taken of each pool that anything was asked of, in the order of their names."""
-    known = {
-        pool: (budget, size)
-        for programme in ordered
-        for budget in programme.budgets
-        for pool, size in pools_of(budget).items()
-    }
-    for (pool, period), used in sorted(headroom.taken.items()):
-        budget, size = known[pool]
-        counts = "holders" if pool.endswith(HOLDERS) else budget.currency or ordered[-1].unit
-        yield ClosingBudget(budget=budget.id, counts=counts, period=period, used=used, left=size - used)
+def _together(account: _Account) -> dict[CounterKey, int]:
+    """Return an account's counters beside those of the households that it is or was of."""
+    used = dict(account.used)
+    for household in {fact.value for fact in account.facts if fact.kind is FactKind.HOUSEHOLD}:
+        used |= account.households.get(household, {})
+    return used
+
+
+def _keep(account: _Account, used: Mapping[CounterKey, int]) -> None:
+    """Keep what a decision leaves of counters, each where it is counted."""
+    for key, units in used.items():
+        household = household_in(key[0])
+        counters = account.households.setdefault(household, {}) if household else account.used
+        counters[key] = units
 
 
 def _simulated(account: _Account, transaction: Transaction, ordered: Sequence[Programme]) -> SimulatedTransaction:
@@ -215,12 +216,13 @@ def _simulated(account: _Account, transaction: Transaction, ordered: Sequence[Pr
     if message is None:
         return _nothing(transaction, Reason.UNCHANGED, before.partner)
     event = event_of(message, link, transaction.product, card=transaction.card)
-    used = dict(account.used) if any(revision.qualifications for revision in ordered) else None
+    stood = dict(account.used) if any(revision.qualifications for revision in ordered) else None
+    used = _together(account)
     terms = AccountTerms(
         bank=bank,
         programme_at=lambda at: _in_force(ordered, at),
         revision_of=lambda number: next(revision for revision in ordered if revision.revision == number),
-        used=account.used,
+        used=used,
         reserved={},
         facts=(*account.facts, *held_in(account.booked, ordered, before, event)),
         budgets=account.budgets,
@@ -229,13 +231,14 @@ def _simulated(account: _Account, transaction: Transaction, ordered: Sequence[Pr
     decision = decide(before, event, terms, quote=event.asked)
     if decision is None:
         return _nothing(transaction, Reason.NO_PROGRAMME, None)
+    _keep(account, used)
     account.purchases[transaction.purchase] = decision.purchase
     if decision.reason is not Reason.QUOTED:
         _add_up(account, decision.awards, decision.postings)
         account.booked += bookings_of(decision, transaction.at)
     tiers: tuple[TierChange, ...] = ()
-    if used is not None:
-        tiers = simulated_tiers(terms, used, decision, at=int(transaction.at.timestamp()))
+    if stood is not None:
+        tiers = simulated_tiers(terms, stood, decision, at=int(transaction.at.timestamp()))
         account.facts = with_changes(account.facts, tiers)
     return SimulatedTransaction(
         transaction=transaction,
@@ -390,17 +393,7 @@ def simulation_as_data(simulation: Simulation) -> dict[str, Any]:
             for owed in simulation.obligations
         ],
     }
-    if simulation.budgets:
-        data["budgets"] = [
-            {
-                "budget": budget.budget,
-                "counts": budget.counts,
-                "period": budget.period,
-                "used": budget.used,
-                "left": budget.left,
-            }
-            for budget in simulation.budgets
-        ]
+    data |= limits_as_data(simulation.budgets, simulation.households)
     return data
 
 

@@ -26,7 +26,7 @@ class AddressBook:
 
     def __init__(self, engine: Engine, bucket_count: int) -> None:
         self._engine = engine
-        self._bucket_count = bucket_count
+        self.bucket_count = bucket_count
         self._cached: dict[bytes, CardAddress] = {}
 
     def forget(self, cards: Iterable[CardReference]) -> None:
@@ -81,7 +81,7 @@ class AddressBook:
             product=card.product,
             last_four=card.last_four,
             account=account,
-            bucket=bucket_of(account, self._bucket_count),
+            bucket=bucket_of(account, self.bucket_count),
             programme=programme,
             provisional=programme is None,
         )

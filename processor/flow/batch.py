@@ -20,12 +20,14 @@ from processor.core.card import CardReference
 from processor.core.kept_purchase import Purchase
 from processor.core.message import MessageKind
 from processor.core.outcome import Outcome, Reason
+from processor.core.person import Fact
 from processor.core.velocity import windows_of
 from processor.flow.address_book import AddressBook
 from processor.flow.batch_work import BatchWork
 from processor.flow.booking import Booking
 from processor.flow.budgets import BudgetContendedError, Budgets
 from processor.flow.held import known_facts, statement_days
+from processor.flow.household_work import HouseholdWork, load_households
 from processor.flow.member_facts import whole_second
 from processor.flow.purchase_work import PurchaseWork, TraceKey
 from processor.flow.retry import ATTEMPTS, retried
@@ -50,6 +52,7 @@ from processor.store.card_side import (
 from processor.store.clearing import load_origins
 from processor.store.directory import CardAddress
 from processor.store.failure import is_contended, is_retryable, is_unavailable
+from processor.store.household import write_households
 from processor.store.member_facts import keep_reached
 from processor.store.schema import id_of_day
 from processor.store.undecodable import keep_undecodable
@@ -175,8 +178,7 @@ class BatchDecider:
                 verdicts = [work.park_poison(entry, to) for entry, to in routed]
             else:
                 verdicts = [work.decide(entry, to) for entry, to in routed]
-            if work.purchases.budgets is not None:
-                self.budgets.write(cursor, work.purchases.budgets, snapshot)
+            self.write_limits(cursor, work.purchases, snapshot, now)
             write_batch(cursor, work.writes, accounts.values())
             if work.purchases.tiers is not None:
                 keep_reached(cursor, work.purchases.tiers.added, self.clock().astimezone(UTC))
@@ -218,8 +220,6 @@ class BatchDecider:
                 if bank in snapshot.calendars
             },
         )
-        submissions = [entry for entry, _ in routed]
-        facts = known_facts(cursor, accounts, snapshot, submissions, purchases.values()) if snapshot.asked else {}
         return BatchWork(
             snapshot=snapshot,
             writes=writes,
@@ -237,8 +237,32 @@ class BatchDecider:
                 budgets=self.budgets.load(cursor, snapshot, programmes_of(accounts.values(), snapshot), now),
                 facts=facts,
                 tiers=TierWork(at=whole_second(self.clock()), facts=facts) if snapshot.tiered else None,
+                households=self.households_of(cursor, accounts, facts, snapshot, periods, now)
+                if snapshot.shared
+                else None,
             ),
             own=committing | _decided_before(cursor, routed, known),
+        )
+
+    def write_limits(self, cursor: Any, purchases: PurchaseWork, snapshot: Snapshot, now: datetime) -> None:
+        """Write what a batch counted for households, and settle what it took of budgets with their shares."""
+        if purchases.households is not None:
+            write_households(cursor, purchases.households.rows.values(), now)
+        if purchases.budgets is not None:
+            self.budgets.write(cursor, purchases.budgets, snapshot)
+
+    def households_of(
+        self,
+        cursor: Any,
+        accounts: Mapping[Key, AccountRow],
+        facts: Mapping[Key, Sequence[Fact]],
+        snapshot: Snapshot,
+        periods: Collection[str],
+        now: datetime,
+    ) -> HouseholdWork | None:
+        """Lock the households of locked accounts that caps count, behind the accounts and before any budget's share."""
+        return load_households(
+            cursor, accounts, facts, snapshot, periods, bucket_count=self.address_book.bucket_count, now=now
         )
 
 

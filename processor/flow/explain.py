@@ -150,6 +150,7 @@ def _holds(
     """Tell whether a rule's stored grant follows from its entitlement, what was asked before and its limits."""
     used: dict[CounterKey, int] = {}
     budgets, card = Headroom(), detail["inputs"].get("card", "")
+    household = detail["inputs"].get("member", {}).get("household", "")
     funder = _funder(programme, programme.rule(entry.rule), detail) if entry.rule in programme.drawing else ""
     cap = next((cap for cap in programme.caps_on(entry.rule, entry.unit) if cap.id == entry.cut_by), None)
     if cap is not None:
@@ -158,7 +159,16 @@ def _holds(
             return False
         used[cap.counter(day, purchase_id, card)] = cap.limit - headroom
     elif entry.cut_by is not None:
-        draws = draws_of(programme, entry.rule, entry.unit, funder=funder, day=day, purchase_id=purchase_id, card=card)
+        draws = draws_of(
+            programme,
+            entry.rule,
+            entry.unit,
+            funder=funder,
+            day=day,
+            purchase_id=purchase_id,
+            card=card,
+            household=household,
+        )
         left = left_by(draws, entry.cut_by, granted=entry.granted)
         if left is None:
             return False
@@ -179,6 +189,7 @@ def _holds(
         budgets=budgets,
         funder=funder,
         card=card,
+        household=household,
     )
     if any(entry.available == 0 and held[:2] == [entry.rule, entry.unit] for held in detail.get("held", ())):
         grant = grant._replace(available=min(grant.available, 0))

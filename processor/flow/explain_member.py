@@ -167,7 +167,7 @@ def _reduced(programme: Programme, entry: Considered) -> Iterator[str]:
     for cap in programme.caps:
         if cap.id == entry.cut_by:
             most = units(programme, cap.limit, cap.currency or programme.unit)
-            holder = " for one card" if cap.per is CapHolder.CARD else ""
+            holder = {CapHolder.CARD: " for one card", CapHolder.HOUSEHOLD: " for one household"}.get(cap.per, "")
             if cap.purchases:
                 yield f"The offer is for {_purchases(cap.limit)} {LIMITED[cap.period]}{holder}, so that {less}."
                 return

@@ -27,6 +27,8 @@ def sentences_on_member(programme: Programme, at: Circumstances) -> Iterator[str
         yield _age(member)
     if asked.opted_in:
         yield f"Offers that the member had accepted: {', '.join(sorted(member.opted_in)) or 'none'}."
+    if asked.by_household:
+        yield f"The member's household was {member.household or 'not known, so that the account is limited alone'}."
     if asked.listed:
         yield f"Offers made to this member: {', '.join(sorted(member.listed)) or 'none'}."
     if asked.held:

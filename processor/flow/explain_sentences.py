@@ -403,7 +403,7 @@ def _currencies(folded: Folded, rule: Rule) -> list[str]:
 
 def _limit(programme: Programme, cap: Cap, unit: str) -> str:
     """Return a cap's terms for what it cut in one unit."""
-    holder = " for each card" if cap.per is CapHolder.CARD else ""
+    holder = {CapHolder.CARD: " for each card", CapHolder.HOUSEHOLD: " for each household"}.get(cap.per, "")
     if cap.purchases:
         return f"{cap.limit} {'purchase' if cap.limit == 1 else 'purchases'} {_PERIODS[cap.period]}{holder}"
     paid = " of the funder's money" if cap.currency not in {None, unit} else ""

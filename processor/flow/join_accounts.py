@@ -80,11 +80,12 @@ def _join(decider: BatchDecider, intake: Intake, joined: CardAddress, survivor: 
         recent = recent_purchases(cursor, routed, accounts, theirs, snapshot, now)
         for found, purchase in recent.get(taker, {}).items():
             theirs[survivor.bucket, found] = purchase
+        facts = known_facts(cursor, accounts, snapshot, moved, (*old.values(), *theirs.values()))
+        periods = periods_of(routed, {**old, **theirs}, snapshot, statement_days(facts, old.values()))
         writes = BatchWrites(now=now)
         today = business_date(snapshot.calendars[accounts[taker].bank], now)
         known = load_known(cursor, keys) if keys else {}
         decided = load_known(cursor, [(joined.bucket, message_id) for _, message_id in keys]) if keys else {}
-        facts = known_facts(cursor, accounts, snapshot, moved, (*old.values(), *theirs.values()))
         at = whole_second(decider.clock())
         tiers = TierWork(at=at, facts=facts, waits=True) if snapshot.tiered else None
         purchases = PurchaseWork(
@@ -94,15 +95,12 @@ def _join(decider: BatchDecider, intake: Intake, joined: CardAddress, survivor: 
             known=known,
             traces=known_traces,
             purchases=old,
-            counters=load_counters(
-                cursor,
-                [gone, taker],
-                periods_of(routed, {**old, **theirs}, snapshot, statement_days(facts, old.values())),
-            ),
+            counters=load_counters(cursor, [gone, taker], periods),
             recent={key: set(found) for key, found in recent.items()},
             budgets=decider.budgets.load(cursor, snapshot, programmes_of(accounts.values(), snapshot), now),
             facts=facts,
             tiers=tiers,
+            households=decider.households_of(cursor, accounts, facts, snapshot, periods, now),
         )
         work = BatchWork(
             snapshot=snapshot,
@@ -120,8 +118,7 @@ def _join(decider: BatchDecider, intake: Intake, joined: CardAddress, survivor: 
             keep_reached(cursor, tiers.added, now)
         join_id = id_of_day(now.date()) + blake2b(joined.account + survivor.account, digest_size=13).digest()
         miles = purchases.move_adjusted(accounts[gone], accounts[taker], join_id)
-        if purchases.budgets is not None:
-            decider.budgets.write(cursor, purchases.budgets, snapshot)
+        decider.write_limits(cursor, purchases, snapshot, now)
         write_batch(cursor, work.writes, accounts.values())
         supersede(cursor, joined, survivor, now)
         if miles:

@@ -7,6 +7,7 @@ It never touches the database, and knows nothing of duplicates or of what is par
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
+from typing import Any
 
 from processor.core.account_terms import AccountTerms
 from processor.core.cap import CounterKey
@@ -19,6 +20,7 @@ from processor.core.decision import (
 )
 from processor.core.event import Event, event_of
 from processor.core.family import Regrouped, regroup
+from processor.core.household import household_in
 from processor.core.kept_purchase import Purchase
 from processor.core.message import CardMessage
 from processor.core.outcome import Reason
@@ -30,6 +32,7 @@ from processor.core.spent import Balance
 from processor.core.withdrawal import Withdrawal, withdraw
 from processor.flow.booking import Booking
 from processor.flow.budget_work import HELD, BudgetWork, is_hold
+from processor.flow.household_work import HouseholdWork
 from processor.flow.snapshot import Snapshot
 from processor.flow.submission import Submission
 from processor.flow.tier_work import TierWork
@@ -59,6 +62,7 @@ class PurchaseWork:
     ``budgets`` is what the batch takes of budgets, None where its programmes have none.
     ``facts`` are what is known of the accounts' members, where rules ask for any.
     ``tiers`` is what the batch changes of their tiers, None where no programme computes any.
+    ``households`` is what the batch counts for households, None where its accounts are of none that a cap counts.
     """
 
     snapshot: Snapshot
@@ -72,6 +76,7 @@ class PurchaseWork:
     budgets: BudgetWork | None = None
     facts: Mapping[Key, Sequence[Fact]] = field(default_factory=dict)
     tiers: TierWork | None = None
+    households: HouseholdWork | None = None
 
     def decide(self, submission: Submission, account: AccountRow, card: str) -> Decision | None:
         """Find the message's family, decide what it changes there, and bring the working state up to date.
@@ -216,6 +221,9 @@ class PurchaseWork:
         for holder, cap, period, units, expires in account.reservations:
             if bytes.fromhex(holder) not in own and expires > now:
                 reserved[cap, period] = reserved.get((cap, period), 0) + units
+        if self.households is not None:
+            used = {**used, **self.households.counters(account)}
+            reserved |= self.households.reserved(account, own)
         return AccountTerms(
             bank=account.bank,
             programme_at=lambda at: self.snapshot.programme_at(programme, at),
@@ -239,7 +247,13 @@ class PurchaseWork:
                     self.budgets.drop_hold(account, held)
             for key, units in decision.holds.items():
                 self.budgets.keep_hold(account, decision.purchase.id, key, units, expires)
-        kept.extend([holder, cap, period, units, expires] for (cap, period), units in decision.reserve.items())
+        reserved: list[list[Any]] = [
+            [holder, cap, period, units, expires] for (cap, period), units in decision.reserve.items()
+        ]
+        if self.households is not None:
+            self.households.reserve(account, own, reserved)
+            reserved = [entry for entry in reserved if not household_in(entry[1])]
+        kept.extend(reserved)
         kept.extend([holder, HELD + pool, period, units, expires] for (pool, period), units in decision.holds.items())
         if kept != account.reservations:
             account.reservations = kept
@@ -275,10 +289,16 @@ class PurchaseWork:
 
     def _store_limits(self, account: AccountRow, before: dict[CounterKey, int], terms: AccountTerms) -> None:
         """Store what decisions under an account's terms leave of its counters, and what they took of budgets."""
-        for (cap, period), units in terms.used.items():
+        used = terms.used
+        if self.households is not None:
+            for key, units in used.items():
+                if household_in(key[0]):
+                    self.households.take(account, key, units)
+            used = {key: units for key, units in used.items() if not household_in(key[0])}
+        for (cap, period), units in used.items():
             if before.get((cap, period), 0) != units:
                 self.writes.counters[account.bucket, account.id, cap, period] = units
-        before.update(terms.used)
+        before.update(used)
         if self.budgets is not None and terms.budgets is not None:
             self.budgets.take(account, terms.budgets)
 

@@ -35,7 +35,8 @@ class Snapshot:
     ``products`` maps a card product to its programme and terms; ``links`` is keyed by bank and dialect.
     ``asked`` has the programmes with rules that ask something of members, and what, over all of their revisions;
     ``budgeted`` are those of which some revision has budgets, ``watched`` those with velocity limits,
-    ``carded`` those with caps that count cards, ``tiered`` those that compute tiers.
+    ``carded`` those with caps that count cards, ``shared`` those with caps that count households, ``tiered`` those that
+    compute tiers.
     """
 
     version: int
@@ -49,6 +50,7 @@ class Snapshot:
     watched: frozenset[str] = frozenset()
     carded: frozenset[str] = frozenset()
     tiered: frozenset[str] = frozenset()
+    shared: frozenset[str] = frozenset()
 
     def latest(self, programme: str) -> Programme:
         """Return a programme's latest revision; raises ``KeyError`` where there is none."""
@@ -110,6 +112,7 @@ def compile_snapshot(version: int, revisions: Sequence[StoredRevision]) -> Snaps
         watched=frozenset(name for name, known in programmes.items() if any(revision.velocity for revision in known)),
         carded=frozenset(name for name, known in programmes.items() if any(each.counts_cards for each in known)),
         tiered=frozenset(name for name, known in programmes.items() if any(each.qualifications for each in known)),
+        shared=frozenset(name for name, known in programmes.items() if any(each.counts_households for each in known)),
         budgeted=frozenset(name for name, known in programmes.items() if any(revision.budgets for revision in known)),
         asked={name: asked for name, revisions in programmes.items() if (asked := _asked(revisions)) is not None},
     )

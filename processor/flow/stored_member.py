@@ -20,6 +20,8 @@ def member_to_values(member: Member) -> dict[str, Any]:
             values[name] = sorted(getattr(member, name))
     if member.member_since is not None:
         values["member_since"] = member.member_since.isoformat()
+    if member.household:
+        values["household"] = member.household
     if member.windows:
         values["birthday"] = sorted(map(list, member.windows))
     return values
@@ -36,5 +38,6 @@ def member_from_values(asked: Asked, values: Mapping[str, Any]) -> Member:
         listed=frozenset(values.get("listed", ())),
         holds=frozenset(values.get("holds", ())),
         member_since=date.fromisoformat(since) if since else None,
+        household=values.get("household", ""),
         windows=frozenset((before, after) for before, after in values.get("birthday", ())),
     )

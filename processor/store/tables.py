@@ -379,6 +379,33 @@ limit_counter = _table(
     sharded=True,
 )
 
+# Households: few accounts that share what some caps leave; the row is locked behind the accounts, and covers counters.
+
+household = _table(
+    "household",
+    _bucket(),
+    _binary("id"),
+    _text("programme"),
+    _text("name"),
+    Column("reservations", JSON),
+    _time("updated_at"),
+    PrimaryKeyConstraint("bucket", "id"),
+    access=Access.UPDATE,
+    sharded=True,
+)
+
+household_counter = _table(
+    "household_counter",
+    _bucket(),
+    _binary("household"),
+    _text("cap"),
+    _text("period"),
+    Column("used", BigInteger, nullable=False),
+    PrimaryKeyConstraint("bucket", "household", "cap", "period"),
+    access=Access.UPDATE,
+    sharded=True,
+)
+
 # Budgets: what is left lies in a pool; each bucket takes a share of it, and only the share is written with a batch.
 
 _POOL: Final = ("programme", "budget", "period")

@@ -44,6 +44,8 @@ class _MemberFactKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Member
     """A tier that was reached by what the member did; it is computed and never recorded by a call."""
     MEMBER_FACT_KIND_STATEMENT_DAY: _MemberFactKind.ValueType  # 8
     """The account's own statement day."""
+    MEMBER_FACT_KIND_HOUSEHOLD: _MemberFactKind.ValueType  # 9
+    """The household whose caps count what the account is given."""
 
 class MemberFactKind(_MemberFactKind, metaclass=_MemberFactKindEnumTypeWrapper):
     """What a fact is about."""
@@ -66,6 +68,8 @@ MEMBER_FACT_KIND_REACHED_TIER: MemberFactKind.ValueType  # 7
 """A tier that was reached by what the member did; it is computed and never recorded by a call."""
 MEMBER_FACT_KIND_STATEMENT_DAY: MemberFactKind.ValueType  # 8
 """The account's own statement day."""
+MEMBER_FACT_KIND_HOUSEHOLD: MemberFactKind.ValueType  # 9
+"""The household whose caps count what the account is given."""
 Global___MemberFactKind: _TypeAlias = MemberFactKind  # noqa: Y015
 
 @_typing.final
@@ -85,13 +89,14 @@ class MemberFact(_message.Message):
     kind: Global___MemberFactKind.ValueType
     """What it is about."""
     value: _builtins.str
-    """A tier, a segment, a rule, a date YYYY-MM-DD, a birthday MM-DD and never a year of birth, or a day 1 to 31.
+    """A tier, a segment, a rule, a date YYYY-MM-DD, a birthday MM-DD and never a year of birth, a day 1 to 31, or a
+    household's key, which is nobody's name.
     For a tier that was reached: the tier, the period and the programme's revision that it was reached in, and the
     beginning of the id of the joined account that it was reached under, if it was, between slashes; where it follows
     a higher one, that one stands behind the period and a tilde.
     """
     ended: _builtins.bool
-    """True for a fact that ends what is so; a tier, a membership's day and a birthday then need no value."""
+    """True for a fact that ends what is so; a tier, a membership's day, a birthday and a household then need no value."""
     number: _builtins.int
     """Counts the member's facts in the order of recording, from 1; output only."""
     recorded_by: _builtins.str

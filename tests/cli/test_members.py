@@ -176,3 +176,22 @@ def test_a_wrong_command_is_refused(run: Run, arguments: tuple[str, ...], proble
     """What cannot be meant is an error of usage, before any server is asked."""
     result = run("members", "set", "accounts/1", *arguments)
     assert (2, True) == (result.exit_code, problem in " ".join(result.stderr.replace("│", " ").split()))
+
+
+@pytest.mark.xdist_group("cli-live")
+def test_a_household_is_recorded_by_verb_and_by_file(airline: House) -> None:
+    """Its key is shown as it was given; what is no key is refused at its place."""
+    member = "banks/harbour/accountReferences/A-2"
+    done = airline.json("members", "set", member, "--household", "H-12", "--reason", "Same address")
+    assert (1, 0) == (done["recorded"], done["unchanged"])
+    file = airline.folder / "households.csv"
+    file.write_text(f"{HEADER}\nA-2,household,H-12\nA-1,household,the Smiths\n")
+    told = airline.json("members", "import", str(file), "--bank", "harbour", code=1)
+
+    assert (0, 1, 1) == (told["recorded"], told["unchanged"], told["refused"])
+    problem = (
+        "Value names no household; write at most 32 letters, digits, points, hyphens and underlines, and nobody's name."
+    )
+    assert [{"line": 3, "column": 3, "problem": problem}] == told["errors"]
+    shown = airline.json("members", "show", member)
+    assert ("MEMBER_FACT_KIND_HOUSEHOLD", "H-12") == (shown[-1]["kind"], shown[-1]["value"])

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from processor.core.cap import Cap, CapHolder, CapPeriod
-from processor.core.draw import OWN, affordable, cost
+from processor.core.draw import affordable, cost
+from processor.core.household import OWN
 from processor.core.programme import Programme
 from settlement.counters import counters_of
 from tests.core.strategies import ACCEPTORS, FIRST, SECOND, START, Books, authorized, eur, events, presented, reversed_

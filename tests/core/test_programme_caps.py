@@ -10,14 +10,24 @@ from tests.core.test_programme_budgets import DOCUMENT, MERCHANTS
 PENS = 'rules: [pens], period: quarter, amount: "15.00", currency: EUR'
 
 
+def test_a_household_s_cap_of_one_purchase_means_nothing() -> None:
+    """One purchase is of one household, as it is of one card."""
+    text = DOCUMENT.replace("period: month, miles: 200, per: household", "period: purchase, miles: 200, per: household")
+    found = parse_programme(text, merchants=MERCHANTS, source="programme.yaml", revision=1)
+
+    assert isinstance(found, tuple)
+    said = [(error.path, error.problem) for error in found]
+    assert [("caps[0].per", "means nothing: one purchase is of one household")] == said
+
+
 @pytest.mark.parametrize(
     ("new", "path", "problem"),
     [
-        (PENS.replace("[pens]", "[opening]"), "caps[1].rules[0]", "gives miles at the owner's cost"),
-        (PENS.replace("EUR", "USD"), "caps[1].rules[0]", "write a cap in EUR"),
-        (PENS.replace("15.00", "0.07"), "caps[1].amount", "is less than one step of 'pens' costs, which is 0.0750"),
-        (PENS.replace("15.00", "15.001"), "caps[1].amount", "at most 2 decimals"),
-        (PENS.replace("[pens]", "[pens, till]").replace("15.00", "9.00"), "caps[1].amount", "less than what 'till'"),
+        (PENS.replace("[pens]", "[opening]"), "caps[2].rules[0]", "gives miles at the owner's cost"),
+        (PENS.replace("EUR", "USD"), "caps[2].rules[0]", "write a cap in EUR"),
+        (PENS.replace("15.00", "0.07"), "caps[2].amount", "is less than one step of 'pens' costs, which is 0.0750"),
+        (PENS.replace("15.00", "15.001"), "caps[2].amount", "at most 2 decimals"),
+        (PENS.replace("[pens]", "[pens, till]").replace("15.00", "9.00"), "caps[2].amount", "less than what 'till'"),
     ],
 )
 def test_a_mistake_is_said_at_its_place(new: str, path: str, problem: str) -> None:
@@ -36,12 +46,12 @@ def test_a_cap_in_money_may_share_miles_and_discounts() -> None:
     compiled = parse_programme(text, merchants=MERCHANTS, source="programme.yaml", revision=1)
 
     assert isinstance(compiled, Programme)
-    cap = compiled.caps[1]
+    cap = compiled.caps[2]
     assert (frozenset({"pens", "till"}), CapPeriod.QUARTER, 1500, "EUR") == (
         cap.rules,
         cap.period,
         cap.limit,
         cap.currency,
     )
-    assert {"pens": (cap,), "till": (cap,)} == compiled.kept_caps_of_rule
+    assert {"pens": (cap,), "till": (cap,), "garden": (compiled.caps[0],)} == compiled.kept_caps_of_rule
     assert ((), ()) == (compiled.caps_on("pens", "TRM"), compiled.caps_on("till", "EUR"))

@@ -30,6 +30,7 @@ from processor.store import (
     clearing,
     directory,
     entitlements,
+    household,
     ledger,
     member_facts,
     operations,
@@ -68,6 +69,7 @@ SWEEPS: Final = {
     ("budget", "LIST_BUDGETS"): "operations see what all buckets took of a budget",
     ("budget", "SUM_ALL_HOLDS"): "a rebalance leaves every bucket what its quotes hold",
     ("budget_checks", "*"): "proving the budgets reads all purchases",
+    ("household_checks", "*"): "proving what households have used reads all purchases",
     ("purchases", "LIST_HELD"): "operations look at what is held for review of any account, a page at a time",
     ("card_file", "CLOSE_MISSING"): "a full card file closes whatever cards of a bank it left out",
 }
@@ -247,6 +249,7 @@ def run_everything(connection: Connection) -> None:
     card_side.load_counters(cursor, [(BUCKET, one), (BUCKET, two)], ["2026-11", "2026-12"])
     _run_budgets(cursor, messages[0][1])
     _run_members(cursor, (BUCKET, one))
+    _run_households(cursor, (BUCKET, one))
     parked.load_named(cursor, messages)
     clearing.load_origins(cursor, messages)
     card_file.parked_of(cursor, addresses[0], Reason)
@@ -284,6 +287,16 @@ def _run_members(cursor: Any, key: Key) -> None:
     reached = Fact(0, FactKind.REACHED, "gold/2026/1", 0)
     member_facts.keep_reached(cursor, [(key, reached, key[1])], NOW)
     assert [reached._replace(number=3)] == [row.fact for row in member_facts.list_facts(cursor, key, after=2)]
+
+
+def _run_households(cursor: Any, key: Key) -> None:
+    rows = household.lock_households(cursor, {key: ("skyways", "H-1")}, NOW)
+    rows[key].counters["family@H-1/own", "2026-11"] = 5
+    rows[key].changed.add(("family@H-1/own", "2026-11"))
+    rows[key].reserved_anew = True
+    household.write_households(cursor, rows.values(), NOW)
+    household.load_household_counters(cursor, rows, ["2026-11"])
+    assert [("family@H-1/own", "2026-11", 5)] == household.list_household_counters(cursor, key, limit=10)
 
 
 def _run_purchases(connection: Connection, messages: list[Key], account: bytes) -> None:

@@ -312,6 +312,27 @@ def upgrade() -> None:
         postgresql_partition_by="RANGE (message_id)",
     )
     op.create_table(
+        "household",
+        sa.Column("bucket", sa.SmallInteger(), nullable=False),
+        sa.Column("id", sa.LargeBinary(), nullable=False),
+        sa.Column("programme", sa.Text(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("reservations", postgresql.JSON(astext_type=sa.Text()), nullable=True),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("bucket", "id"),
+        postgresql_with={"fillfactor": 80},
+    )
+    op.create_table(
+        "household_counter",
+        sa.Column("bucket", sa.SmallInteger(), nullable=False),
+        sa.Column("household", sa.LargeBinary(), nullable=False),
+        sa.Column("cap", sa.Text(), nullable=False),
+        sa.Column("period", sa.Text(), nullable=False),
+        sa.Column("used", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("bucket", "household", "cap", "period"),
+        postgresql_with={"fillfactor": 80},
+    )
+    op.create_table(
         "installation",
         sa.Column("id", sa.SmallInteger(), autoincrement=False, nullable=False),
         sa.Column("bucket_count", sa.SmallInteger(), nullable=False),
