@@ -303,12 +303,7 @@ def _show_simulation(result: Simulation) -> None:
 
 def _household(entry: ClosingHousehold) -> tuple[object, ...]:
     """Return a row of what a household took of a cap and what is left, in its unit."""
-    used, left = (
-        f"{units:,} {entry.counts}"
-        if entry.counts in {"purchases", "rewards"}
-        else f"{amount_of_unit(units, entry.counts)} {entry.counts}"
-        for units in (entry.used, entry.left)
-    )
+    used, left = (f"{amount_of_unit(units, entry.counts)} {entry.counts}" for units in (entry.used, entry.left))
     return entry.household, entry.cap, entry.period, used, left
 
 

@@ -24,13 +24,12 @@ from processor.flow.intake import Intake
 from processor.flow.replay import replay
 from processor.flow.snapshot import Snapshots
 from processor.flow.status import LinkState, TcpLinkState, load_status
-from processor.rpc.budget_messages import budget_messages
 from processor.rpc.errors import CallError, ErrorReason, ErrorsAnswered
+from processor.rpc.limit_lists import LimitLists
 from processor.rpc.paging import bucket_part, cut, instant_part, page_size_of, page_token, position_of
 from processor.rpc.request_fields import invalid_field, reason_and_actor, request_id_of
 from processor.rpc.resource_names import account_key_of, id_of, parts_of
 from processor.rpc.timestamps import timestamp
-from processor.store.budget import list_budgets
 from processor.store.card_side import Key
 from processor.store.directory import bucket_of
 from processor.store.operations import (
@@ -73,6 +72,7 @@ class OperationsService(OperationsServiceServicer):
         self._clock = clock
         self._bucket_count = bucket_count
         self._snapshots = snapshots
+        self._limits = LimitLists(engine=engine, clock=clock, bucket_count=bucket_count, snapshots=snapshots)
         self._decider = decider
         self._intake = intake
         self._replaying = asyncio.Lock()
@@ -116,7 +116,21 @@ class OperationsService(OperationsServiceServicer):
     ) -> operations_pb2.ListBudgetsResponse:
         """List budgets, with what is used and left."""
         async with ErrorsAnswered(context):
-            return await asyncio.to_thread(self._list_budgets, request)
+            return await asyncio.to_thread(self._limits.budgets, request)
+
+    async def ListBudgetShares(
+        self, request: operations_pb2.ListBudgetSharesRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> operations_pb2.ListBudgetSharesResponse:
+        """List what each bucket has of one budget."""
+        async with ErrorsAnswered(context):
+            return await asyncio.to_thread(self._limits.shares, request)
+
+    async def ListHouseholdCaps(
+        self, request: operations_pb2.ListHouseholdCapsRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> operations_pb2.ListHouseholdCapsResponse:
+        """List what one household has used of caps."""
+        async with ErrorsAnswered(context):
+            return await asyncio.to_thread(self._limits.household, request)
 
     async def AdjustAccount(
         self, request: operations_pb2.AdjustAccountRequest, context: grpc.aio.ServicerContext[Any, Any]
@@ -168,18 +182,6 @@ class OperationsService(OperationsServiceServicer):
         account_part, message_part = parts_of(name, _PARKED)
         account = id_of(account_part, "account")
         return (bucket_of(account, self._bucket_count), id_of(message_part, "message")), account
-
-    def _list_budgets(self, request: operations_pb2.ListBudgetsRequest) -> operations_pb2.ListBudgetsResponse:
-        size, scope = page_size_of(request.page_size), f"budgets/{request.programme}"
-        position = position_of(request.page_token, scope, [str, str, str])
-        after = (position[0], position[1], position[2]) if position else ("", "", "")
-        with self._engine.connect() as connection:
-            snapshot = self._snapshots.refresh(connection)
-            cursor = connection.connection.cursor()
-            found = list_budgets(cursor, request.programme, self._clock(), after=after, limit=size + 1)
-        page, more = cut(found, size)
-        token = page_token(scope, *page[-1].key) if more else ""
-        return operations_pb2.ListBudgetsResponse(budgets=budget_messages(page, snapshot), next_page_token=token)
 
     def _list_undecodable(
         self, request: operations_pb2.ListUndecodableMessagesRequest

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from psycopg2.extras import execute_values
 
+from processor.core.budget import HOLDERS
 from processor.core.budget_shares import CLOSED, Pool, Share
 from processor.store.card_side import on_one_bucket
 from processor.store.copy_text import binary_array, integer_array
@@ -92,13 +93,13 @@ JOIN budget_pool p ON p.programme = k.programme AND p.budget = k.budget AND p.pe
 # List budgets with what their shares and quotes come to, by name.
 LIST_BUDGETS: Final = """
 SELECT p.programme, p.budget, p.period, p.size, COALESCE(s.used, 0)::bigint, COALESCE(h.held, 0)::bigint,
-       COALESCE(s.reserved, 0)::bigint, COALESCE(s.buckets, 0)::integer
+       COALESCE(s.reserved, 0)::bigint, COALESCE(s.buckets, 0)::integer, p.remaining
 FROM budget_pool p
 LEFT JOIN (SELECT programme, budget, period, sum(used) AS used, sum(reserved) AS reserved, count(*) AS buckets
            FROM budget_share GROUP BY programme, budget, period) s USING (programme, budget, period)
 LEFT JOIN (SELECT programme, budget, period, sum(units) AS held FROM budget_hold WHERE expires_at > %(now)s
            GROUP BY programme, budget, period) h USING (programme, budget, period)
-WHERE (%(wanted)s = '' OR p.programme = %(wanted)s)
+WHERE (%(wanted)s = '' OR p.programme = %(wanted)s) AND (%(named)s = '' OR p.budget = ANY (%(pools)s))
   AND (p.programme, p.budget, p.period) > (%(programme)s, %(budget)s, %(period)s)
 ORDER BY p.programme, p.budget, p.period LIMIT %(limit)s
 """
@@ -147,7 +148,10 @@ DO UPDATE SET size = EXCLUDED.size, reserved = EXCLUDED.reserved, leased_until =
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BudgetRow:
-    """What all shares of a budget in one period come to; ``held`` is what open quotes hold."""
+    """What all shares of a budget in one period come to; ``held`` is what open quotes hold.
+
+    ``remaining`` is what lies in its pool.
+    """
 
     key: BudgetKey
     size: int
@@ -155,6 +159,7 @@ class BudgetRow:
     held: int
     reserved: int
     buckets: int
+    remaining: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -243,11 +248,22 @@ def load_left(cursor: Any, keys: Collection[BudgetKey], now: datetime) -> dict[B
     }
 
 
-def list_budgets(cursor: Any, programme: str, now: datetime, *, after: BudgetKey, limit: int) -> list[BudgetRow]:
-    """Return budgets that anything was asked of, of one programme or of all, by name behind ``after``."""
-    cursor.execute(LIST_BUDGETS, {**_of_pool(after), "wanted": programme, "now": now, "limit": limit})
+def list_budgets(
+    cursor: Any, programme: str, now: datetime, *, after: BudgetKey, limit: int, named: str = ""
+) -> list[BudgetRow]:
+    """Return budgets that anything was asked of, of one programme or name or of all, by name behind ``after``."""
+    wanted = {"wanted": programme, "named": named, "pools": [named, named + HOLDERS]}
+    cursor.execute(LIST_BUDGETS, {**_of_pool(after), **wanted, "now": now, "limit": limit})
     return [
-        BudgetRow(key=(row[0], row[1], row[2]), size=row[3], used=row[4], held=row[5], reserved=row[6], buckets=row[7])
+        BudgetRow(
+            key=(row[0], row[1], row[2]),
+            size=row[3],
+            used=row[4],
+            held=row[5],
+            reserved=row[6],
+            buckets=row[7],
+            remaining=row[8],
+        )
         for row in cursor.fetchall()
     ]
 

@@ -85,22 +85,26 @@ class ListBudgetsRequest(_message.Message):
     PROGRAMME_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    BUDGET_FIELD_NUMBER: _builtins.int
     programme: _builtins.str
     """A programme's identifier, empty for every one."""
     page_size: _builtins.int
     """How many at most, 1 to 1000; 0 means 50."""
     page_token: _builtins.str
     """Where the last call stopped, empty to begin."""
+    budget: _builtins.str
+    """A budget's identifier, for its pools alone; empty for every one."""
     def __init__(
         self,
         *,
         programme: _builtins.str = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        budget: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "programme", b"programme"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["budget", b"budget", "page_size", b"page_size", "page_token", b"page_token", "programme", b"programme"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -150,12 +154,13 @@ class Budget(_message.Message):
     RESERVED_FIELD_NUMBER: _builtins.int
     LEFT_FIELD_NUMBER: _builtins.int
     BUCKETS_FIELD_NUMBER: _builtins.int
+    REMAINING_FIELD_NUMBER: _builtins.int
     programme: _builtins.str
     """The programme's identifier."""
     budget: _builtins.str
     """The budget's identifier; with /holders behind it, its places."""
     period: _builtins.str
-    """The period, as YYYY-MM-DD, YYYY-Www, YYYY-MM or YYYY, or lifetime."""
+    """The period, as YYYY-MM-DD, YYYY-Www, YYYY-MM, YYYY-Qn or YYYY, or lifetime."""
     counts: _builtins.str
     """What it counts: the programme's miles, an ISO 4217 currency, or holders."""
     size: _builtins.int
@@ -170,6 +175,8 @@ class Budget(_message.Message):
     """What can still be given: neither used nor held."""
     buckets: _builtins.int
     """How many buckets have a share of it."""
+    remaining: _builtins.int
+    """What lies in its pool: reserved by no bucket; below zero where it was made smaller than what is granted."""
     def __init__(
         self,
         *,
@@ -183,14 +190,231 @@ class Budget(_message.Message):
         reserved: _builtins.int = ...,
         left: _builtins.int = ...,
         buckets: _builtins.int = ...,
+        remaining: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["buckets", b"buckets", "budget", b"budget", "counts", b"counts", "held", b"held", "left", b"left", "period", b"period", "programme", b"programme", "reserved", b"reserved", "size", b"size", "used", b"used"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["buckets", b"buckets", "budget", b"budget", "counts", b"counts", "held", b"held", "left", b"left", "period", b"period", "programme", b"programme", "remaining", b"remaining", "reserved", b"reserved", "size", b"size", "used", b"used"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Budget: _TypeAlias = Budget  # noqa: Y015
+
+@_typing.final
+class ListBudgetSharesRequest(_message.Message):
+    """Which budget's shares to list."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROGRAMME_FIELD_NUMBER: _builtins.int
+    BUDGET_FIELD_NUMBER: _builtins.int
+    PERIOD_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    programme: _builtins.str
+    """The programme's identifier."""
+    budget: _builtins.str
+    """The budget's identifier; its places are listed with it."""
+    period: _builtins.str
+    """One period, as a budget states it; empty for every one."""
+    page_size: _builtins.int
+    """How many at most, 1 to 1000; 0 means 50."""
+    page_token: _builtins.str
+    """Where the last call stopped, empty to begin."""
+    def __init__(
+        self,
+        *,
+        programme: _builtins.str = ...,
+        budget: _builtins.str = ...,
+        period: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["budget", b"budget", "page_size", b"page_size", "page_token", b"page_token", "period", b"period", "programme", b"programme"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListBudgetSharesRequest: _TypeAlias = ListBudgetSharesRequest  # noqa: Y015
+
+@_typing.final
+class ListBudgetSharesResponse(_message.Message):
+    """What was listed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SHARES_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Where the next call begins, empty at the end."""
+    @_builtins.property
+    def shares(self) -> _containers.RepeatedCompositeFieldContainer[Global___BudgetShare]:
+        """Shares by budget, period and bucket."""
+
+    def __init__(
+        self,
+        *,
+        shares: _abc.Iterable[Global___BudgetShare] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "shares", b"shares"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListBudgetSharesResponse: _TypeAlias = ListBudgetSharesResponse  # noqa: Y015
+
+@_typing.final
+class BudgetShare(_message.Message):
+    """What one bucket has of a budget in one period, in the smallest part of what it counts."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BUDGET_FIELD_NUMBER: _builtins.int
+    PERIOD_FIELD_NUMBER: _builtins.int
+    BUCKET_FIELD_NUMBER: _builtins.int
+    SIZE_FIELD_NUMBER: _builtins.int
+    RESERVED_FIELD_NUMBER: _builtins.int
+    USED_FIELD_NUMBER: _builtins.int
+    HELD_FIELD_NUMBER: _builtins.int
+    FREE_FIELD_NUMBER: _builtins.int
+    LEASE_END_TIME_FIELD_NUMBER: _builtins.int
+    budget: _builtins.str
+    """The budget's identifier; with /holders behind it, its places."""
+    period: _builtins.str
+    """The period."""
+    bucket: _builtins.int
+    """The bucket."""
+    size: _builtins.int
+    """The size of the budget when the share was last dealt; -1 where it gives nothing before it is dealt."""
+    reserved: _builtins.int
+    """What the bucket has reserved."""
+    used: _builtins.int
+    """What its purchases hold."""
+    held: _builtins.int
+    """What its open quotes hold."""
+    free: _builtins.int
+    """What it can give without being dealt more."""
+    @_builtins.property
+    def lease_end_time(self) -> _timestamp_pb2.Timestamp:
+        """Until when what it was dealt is left to it, absent where anybody may collect it."""
+
+    def __init__(
+        self,
+        *,
+        budget: _builtins.str = ...,
+        period: _builtins.str = ...,
+        bucket: _builtins.int = ...,
+        size: _builtins.int = ...,
+        reserved: _builtins.int = ...,
+        used: _builtins.int = ...,
+        held: _builtins.int = ...,
+        free: _builtins.int = ...,
+        lease_end_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["lease_end_time", b"lease_end_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bucket", b"bucket", "budget", b"budget", "free", b"free", "held", b"held", "lease_end_time", b"lease_end_time", "period", b"period", "reserved", b"reserved", "size", b"size", "used", b"used"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BudgetShare: _TypeAlias = BudgetShare  # noqa: Y015
+
+@_typing.final
+class ListHouseholdCapsRequest(_message.Message):
+    """Which household to look at."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROGRAMME_FIELD_NUMBER: _builtins.int
+    HOUSEHOLD_FIELD_NUMBER: _builtins.int
+    programme: _builtins.str
+    """The programme's identifier."""
+    household: _builtins.str
+    """The household's key."""
+    def __init__(
+        self,
+        *,
+        programme: _builtins.str = ...,
+        household: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["household", b"household", "programme", b"programme"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListHouseholdCapsRequest: _TypeAlias = ListHouseholdCapsRequest  # noqa: Y015
+
+@_typing.final
+class ListHouseholdCapsResponse(_message.Message):
+    """What was listed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CAPS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def caps(self) -> _containers.RepeatedCompositeFieldContainer[Global___HouseholdCap]:
+        """Caps by identifier and period, the first 1000."""
+
+    def __init__(
+        self,
+        *,
+        caps: _abc.Iterable[Global___HouseholdCap] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["caps", b"caps"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListHouseholdCapsResponse: _TypeAlias = ListHouseholdCapsResponse  # noqa: Y015
+
+@_typing.final
+class HouseholdCap(_message.Message):
+    """What all accounts of a household took of a cap in one period."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CAP_FIELD_NUMBER: _builtins.int
+    PERIOD_FIELD_NUMBER: _builtins.int
+    COUNTS_FIELD_NUMBER: _builtins.int
+    SIZE_FIELD_NUMBER: _builtins.int
+    USED_FIELD_NUMBER: _builtins.int
+    LEFT_FIELD_NUMBER: _builtins.int
+    cap: _builtins.str
+    """The cap's identifier."""
+    period: _builtins.str
+    """The period, as YYYY-MM-DD, YYYY-Www, YYYY-MM, YYYY-Qn or YYYY; SYYYY-MM-DD for the billing period that ends with a
+    statement of that day; or lifetime.
+    """
+    counts: _builtins.str
+    """What it counts: the programme's miles, an ISO 4217 currency, purchases or rewards."""
+    size: _builtins.int
+    """Its size in the latest revision that has it, in the smallest part of what it counts."""
+    used: _builtins.int
+    """What purchases of the household's accounts hold of it."""
+    left: _builtins.int
+    """What can still be given, open quotes aside."""
+    def __init__(
+        self,
+        *,
+        cap: _builtins.str = ...,
+        period: _builtins.str = ...,
+        counts: _builtins.str = ...,
+        size: _builtins.int = ...,
+        used: _builtins.int = ...,
+        left: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cap", b"cap", "counts", b"counts", "left", b"left", "period", b"period", "size", b"size", "used", b"used"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HouseholdCap: _TypeAlias = HouseholdCap  # noqa: Y015
 
 @_typing.final
 class ParkedMessage(_message.Message):

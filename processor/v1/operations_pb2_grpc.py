@@ -70,6 +70,16 @@ class OperationsServiceStub:
                 request_serializer=processor_dot_v1_dot_operations__pb2.ListBudgetsRequest.SerializeToString,
                 response_deserializer=processor_dot_v1_dot_operations__pb2.ListBudgetsResponse.FromString,
                 _registered_method=True)
+        self.ListBudgetShares = channel.unary_unary(
+                '/processor.v1.OperationsService/ListBudgetShares',
+                request_serializer=processor_dot_v1_dot_operations__pb2.ListBudgetSharesRequest.SerializeToString,
+                response_deserializer=processor_dot_v1_dot_operations__pb2.ListBudgetSharesResponse.FromString,
+                _registered_method=True)
+        self.ListHouseholdCaps = channel.unary_unary(
+                '/processor.v1.OperationsService/ListHouseholdCaps',
+                request_serializer=processor_dot_v1_dot_operations__pb2.ListHouseholdCapsRequest.SerializeToString,
+                response_deserializer=processor_dot_v1_dot_operations__pb2.ListHouseholdCapsResponse.FromString,
+                _registered_method=True)
         self.GetStatus = channel.unary_unary(
                 '/processor.v1.OperationsService/GetStatus',
                 request_serializer=processor_dot_v1_dot_operations__pb2.GetStatusRequest.SerializeToString,
@@ -130,6 +140,20 @@ class OperationsServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListBudgetShares(self, request, context):
+        """Lists how one budget lies: what each bucket has reserved and used of it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListHouseholdCaps(self, request, context):
+        """Lists what all accounts of one household have used of the caps for each household.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetStatus(self, request, context):
         """Returns the state of workers, links, queues and the reference data snapshot.
         """
@@ -174,6 +198,16 @@ def add_OperationsServiceServicer_to_server(servicer, server):
                     servicer.ListBudgets,
                     request_deserializer=processor_dot_v1_dot_operations__pb2.ListBudgetsRequest.FromString,
                     response_serializer=processor_dot_v1_dot_operations__pb2.ListBudgetsResponse.SerializeToString,
+            ),
+            'ListBudgetShares': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListBudgetShares,
+                    request_deserializer=processor_dot_v1_dot_operations__pb2.ListBudgetSharesRequest.FromString,
+                    response_serializer=processor_dot_v1_dot_operations__pb2.ListBudgetSharesResponse.SerializeToString,
+            ),
+            'ListHouseholdCaps': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListHouseholdCaps,
+                    request_deserializer=processor_dot_v1_dot_operations__pb2.ListHouseholdCapsRequest.FromString,
+                    response_serializer=processor_dot_v1_dot_operations__pb2.ListHouseholdCapsResponse.SerializeToString,
             ),
             'GetStatus': grpc.unary_unary_rpc_method_handler(
                     servicer.GetStatus,
@@ -371,6 +405,60 @@ class OperationsService:
             '/processor.v1.OperationsService/ListBudgets',
             processor_dot_v1_dot_operations__pb2.ListBudgetsRequest.SerializeToString,
             processor_dot_v1_dot_operations__pb2.ListBudgetsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListBudgetShares(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/processor.v1.OperationsService/ListBudgetShares',
+            processor_dot_v1_dot_operations__pb2.ListBudgetSharesRequest.SerializeToString,
+            processor_dot_v1_dot_operations__pb2.ListBudgetSharesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListHouseholdCaps(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/processor.v1.OperationsService/ListHouseholdCaps',
+            processor_dot_v1_dot_operations__pb2.ListHouseholdCapsRequest.SerializeToString,
+            processor_dot_v1_dot_operations__pb2.ListHouseholdCapsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -47,6 +47,10 @@ class OperationsServiceStub:
     """Recomputes a stored decision from its inputs and says why it gave what it gave."""
     ListBudgets: _grpc.UnaryUnaryMultiCallable[_operations_pb2.ListBudgetsRequest, _operations_pb2.ListBudgetsResponse]
     """Lists the budgets that anything was asked of, with what is used and left."""
+    ListBudgetShares: _grpc.UnaryUnaryMultiCallable[_operations_pb2.ListBudgetSharesRequest, _operations_pb2.ListBudgetSharesResponse]
+    """Lists how one budget lies: what each bucket has reserved and used of it."""
+    ListHouseholdCaps: _grpc.UnaryUnaryMultiCallable[_operations_pb2.ListHouseholdCapsRequest, _operations_pb2.ListHouseholdCapsResponse]
+    """Lists what all accounts of one household have used of the caps for each household."""
     GetStatus: _grpc.UnaryUnaryMultiCallable[_operations_pb2.GetStatusRequest, _operations_pb2.GetStatusResponse]
     """Returns the state of workers, links, queues and the reference data snapshot."""
 
@@ -69,6 +73,10 @@ class OperationsServiceAsyncStub(OperationsServiceStub):
     """Recomputes a stored decision from its inputs and says why it gave what it gave."""
     ListBudgets: _aio.UnaryUnaryMultiCallable[_operations_pb2.ListBudgetsRequest, _operations_pb2.ListBudgetsResponse]  # type: ignore[assignment]
     """Lists the budgets that anything was asked of, with what is used and left."""
+    ListBudgetShares: _aio.UnaryUnaryMultiCallable[_operations_pb2.ListBudgetSharesRequest, _operations_pb2.ListBudgetSharesResponse]  # type: ignore[assignment]
+    """Lists how one budget lies: what each bucket has reserved and used of it."""
+    ListHouseholdCaps: _aio.UnaryUnaryMultiCallable[_operations_pb2.ListHouseholdCapsRequest, _operations_pb2.ListHouseholdCapsResponse]  # type: ignore[assignment]
+    """Lists what all accounts of one household have used of the caps for each household."""
     GetStatus: _aio.UnaryUnaryMultiCallable[_operations_pb2.GetStatusRequest, _operations_pb2.GetStatusResponse]  # type: ignore[assignment]
     """Returns the state of workers, links, queues and the reference data snapshot."""
 
@@ -130,6 +138,22 @@ class OperationsServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_operations_pb2.ListBudgetsResponse, _abc.Awaitable[_operations_pb2.ListBudgetsResponse]]:
         """Lists the budgets that anything was asked of, with what is used and left."""
+
+    @_abc_1.abstractmethod
+    def ListBudgetShares(
+        self,
+        request: _operations_pb2.ListBudgetSharesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operations_pb2.ListBudgetSharesResponse, _abc.Awaitable[_operations_pb2.ListBudgetSharesResponse]]:
+        """Lists how one budget lies: what each bucket has reserved and used of it."""
+
+    @_abc_1.abstractmethod
+    def ListHouseholdCaps(
+        self,
+        request: _operations_pb2.ListHouseholdCapsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operations_pb2.ListHouseholdCapsResponse, _abc.Awaitable[_operations_pb2.ListHouseholdCapsResponse]]:
+        """Lists what all accounts of one household have used of the caps for each household."""
 
     @_abc_1.abstractmethod
     def GetStatus(

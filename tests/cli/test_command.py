@@ -39,7 +39,8 @@ def test_the_verbs_are_all_there() -> None:
     expected = """
         accruals acknowledge; accruals list; accruals make; accruals mend; accruals resend; accruals show;
         accruals suspense; accruals write-off;
-        adjust; awards held; awards refuse; awards release; budgets list; cards submit;
+        adjust; awards held; awards refuse; awards release; budgets household; budgets list;
+        budgets show; cards submit;
         clearing layout check; clearing layout list;
         clearing list; clearing show; clearing submit; cycles list; cycles show; db upgrade; decode; demo;
         dialect check; dialect list; dialect show;

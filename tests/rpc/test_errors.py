@@ -32,7 +32,7 @@ class Failing(OperationsServiceServicer):
             raise self._error
 
     ListParkedMessages = GetParkedMessage = ReplayParkedMessages = ListUndecodableMessages = GetStatus  # type: ignore[assignment]
-    AdjustAccount = ExplainDecision = ListBudgets = GetStatus  # type: ignore[assignment]
+    AdjustAccount = ExplainDecision = ListBudgets = ListBudgetShares = ListHouseholdCaps = GetStatus  # type: ignore[assignment]
 
 
 def failing_with(error: Exception) -> Failure:

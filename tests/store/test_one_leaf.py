@@ -66,6 +66,7 @@ SWEEPS: Final = {
     ("purchases", "LIST_REVIEWS"): "operations look at the links of any account that wait for review, a page at a time",
     ("budget", "SUM_LEFT"): "what is left of a budget lies in every bucket; asked once its pool is spent",
     ("budget", "LOCK_ALL_SHARES"): "a rebalance collects what other buckets have not used, once the pool is spent",
+    ("budget_shares", "LIST_SHARES"): "operations see how a budget lies, in every bucket",
     ("budget", "LIST_BUDGETS"): "operations see what all buckets took of a budget",
     ("budget", "SUM_ALL_HOLDS"): "a rebalance leaves every bucket what its quotes hold",
     ("budget_checks", "*"): "proving the budgets reads all purchases",
