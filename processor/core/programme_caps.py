@@ -46,6 +46,7 @@ def check_caps(document: LocatedDocument) -> Errors:
         if document.get(*cap, "per") in {"card", "household"} and document.get(*cap, "period") == "purchase":
             holder = document.get(*cap, "per")
             yield document.error((*cap, "per"), f"means nothing: one purchase is of one {holder}", "remove it")
+        yield from _check_household_period(document, cap)
         for item in document.entries(*cap, "rules"):
             named = document.get(*item)
             if document.get(*cap, "purchases") is not None and len(document.entries(*cap, "rules")) > 1:
@@ -61,6 +62,17 @@ def check_caps(document: LocatedDocument) -> Errors:
                 yield from _check_price_of_step(document, cap, earning[named][:-1])
             elif named in discounts:
                 yield from _check_discount_cap(document, cap, item, discounts[named][:-1])
+
+
+def _check_household_period(document: LocatedDocument, cap: Path) -> Errors:
+    """Refuse billing periods that accounts of one household need not have in common."""
+    terms = document.get(*cap, "per"), document.get(*cap, "period")
+    banks = document.entries("banks")
+    if terms == ("household", "billing-period") and any(
+        document.get(*bank, "account_statement_days") for bank in banks
+    ):
+        problem = "is billing-period, and accounts of one household can have statement days of their own"
+        yield document.error((*cap, "period"), problem, "write month, or remove account_statement_days at the banks")
 
 
 def _check_miles_step(document: LocatedDocument, cap: Path, rule: Path) -> Errors:

@@ -47,7 +47,8 @@ def test_the_verbs_are_all_there() -> None:
         disputes record; entitlements show; entitlements use; explain; files download; files list; ledger accounts;
         ledger balance;
         ledger statement; links break; links confirm; links find; links list; members import; members set;
-        members show; parked list; parked replay; parked show; programme apply; programme init; programme list;
+        members show; members tier;
+        parked list; parked replay; parked show; programme apply; programme init; programme list;
         programme show; programme simulate; programme validate; purchases expire; purchases list; purchases post-due;
         purchases show; serve; settle; status; submit; tcp check; undecodable list; verify
     """

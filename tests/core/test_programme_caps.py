@@ -20,6 +20,17 @@ def test_a_household_s_cap_of_one_purchase_means_nothing() -> None:
     assert [("caps[0].per", "means nothing: one purchase is of one household")] == said
 
 
+def test_a_household_has_no_billing_period_where_accounts_have_their_own() -> None:
+    """Accounts with statement days of their own have no billing period in common."""
+    text = DOCUMENT.replace("period: month, miles: 200, per", "period: billing-period, miles: 200, per")
+    text = text.replace("    cut_off:", "    statement_day: 5\n    account_statement_days: true\n    cut_off:", 1)
+    found = parse_programme(text, merchants=MERCHANTS, source="programme.yaml", revision=1)
+
+    assert isinstance(found, tuple)
+    assert ["caps[0].period"] == [error.path for error in found]
+    assert "statement days of their own" in found[0].problem
+
+
 @pytest.mark.parametrize(
     ("new", "path", "problem"),
     [
