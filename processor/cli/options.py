@@ -4,6 +4,7 @@ import os
 import re
 import stat
 import sys
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,10 +20,27 @@ LimitOption = Annotated[int, typer.Option("--limit", min=1, max=100_000, help="L
 
 BankOption = Annotated[str, typer.Option("--bank", help="The bank, as the programme document names it.")]
 
+ReasonOption = Annotated[str, typer.Option("--reason", help="Why, for the auditor; 3 to 500 characters.")]
+ActorOption = Annotated[str, typer.Option("--actor", help="Who says so; you, unless you say otherwise.")]
+
+RequestIdOption = Annotated[str, typer.Option("--request-id", help="A UUID; the same one again changes nothing.")]
+
+DaysBackOption = Annotated[
+    int, typer.Option("--days-back", min=1, max=300, help="How many days before that to look; raise it after a pause.")
+]
+
 STANDARD_INPUT = "-"
 
 _LIKE_A_MESSAGE: Final = re.compile(r"[0-9A-Za-z+/=\s]{24,}")
 """What a message in hexadecimal or base64 looks like; the name of a file mostly has a dot."""
+
+
+def request_id_of(text: str) -> uuid.UUID:
+    """Return the id of a request as it was given, or a new one; anything else is an error of usage."""
+    try:
+        return uuid.UUID(text) if text else uuid.uuid4()
+    except ValueError:
+        raise typer.BadParameter("write a UUID", param_hint="--request-id") from None
 
 
 @contextmanager
