@@ -92,7 +92,7 @@ def decide(
         return None
     if quote and programme.at_till and is_decided(purchase.events, event):
         quote, folded = False, _folded(purchase, events)
-    programme = _for_account(programme, folded.anchor or event, terms)
+    programme = _for_account(programme, folded.anchor, terms)
     folded = _as_read(programme, purchase, events, folded, as_if_approved=quote)
     entitled = _entitled(programme, purchase, folded, terms)
     if quote:
@@ -110,7 +110,7 @@ def decide_again(purchase: Purchase, terms: AccountTerms) -> Decision | None:
     programme = terms.programme_at(moment.at)
     if programme is None:
         return None
-    programme = _for_account(programme, moment, terms)
+    programme = _for_account(programme, folded.anchor, terms)
     folded = _as_read(programme, purchase, purchase.events, folded)
     entitled = _entitled(programme, purchase, folded, terms)
     return _book(purchase, purchase.events, moment, programme, entitled, folded, terms)
@@ -159,11 +159,11 @@ def _as_read(
     return at_once(read, folded) if programme.instalments_at_once else folded
 
 
-def _for_account(programme: Programme, moment: Event, terms: AccountTerms) -> Programme:
-    """Return a revision as it is read for an account, with its own statement day at an event's instant."""
-    if not programme.by_statement:
+def _for_account(programme: Programme, anchor: Event | None, terms: AccountTerms) -> Programme:
+    """Return a revision as it is read for an account, with its own statement day at a purchase's instant, if known."""
+    if anchor is None or not programme.by_statement:
         return programme
-    return programme.of_statement_day(statement_day_at(terms.facts, at=moment.at))
+    return programme.of_statement_day(statement_day_at(terms.facts, at=anchor.at))
 
 
 def _entitled(programme: Programme, purchase: Purchase, folded: Folded, terms: AccountTerms) -> Entitled:

@@ -38,6 +38,7 @@ from tests.core.strategies import (
     presented,
     ratio,
     refunded,
+    reversed_,
     rule,
 )
 from tests.core.test_laws import LAW, RANDOM, shuffled
@@ -117,6 +118,13 @@ def test_an_earlier_message_moves_a_purchase_to_the_day_of_then() -> None:
     assert {("few", "S2026-12-20"): 80} == books.used
     take(books, 1, authorized("a", eur(80_00)), 5, 2)
     assert {("few", "S2026-12-20"): 0, ("few", "S2026-12-15"): 80} == books.used
+
+
+def test_a_purchase_without_its_original_has_no_day() -> None:
+    """A reversal that nothing precedes says not when its purchase happened, however late it comes itself."""
+    books = Books(revisions=(CAPPED,), facts=(day(20, 10),))
+    take(books, 1, reversed_("b", "a"), 12, 1)
+    assert [None] == [purchase.statement_day for purchase in books.purchases.values()]
 
 
 @pytest.mark.parametrize(("seconds", "due"), [(5, date(2026, 12, 15)), (12, date(2026, 12, 20))])
