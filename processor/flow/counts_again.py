@@ -6,7 +6,7 @@ from typing import Any
 from processor.core.accrual import is_excluded
 from processor.core.programme import Programme
 from processor.core.qualifying import Counts, counts_of
-from processor.flow.explain_sentences import Recomputed
+from processor.flow.recomputed import Recomputed
 from processor.flow.stored_tiers import moved_from_data, tiers_from_data
 
 

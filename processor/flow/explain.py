@@ -32,7 +32,8 @@ from processor.flow.batch_work import explanation_name
 from processor.flow.counts_again import counts_as_stored
 from processor.flow.decision_detail import course_from_data
 from processor.flow.explain_member import WHY_TO_MEMBER, member_sentences
-from processor.flow.explain_sentences import CHANGED_LATER, WHY, Considered, Recomputed, sentences_of
+from processor.flow.explain_sentences import CHANGED_LATER, WHY, sentences_of
+from processor.flow.recomputed import Considered, Recomputed
 from processor.flow.snapshot import Snapshots
 from processor.flow.stored_member import member_from_values
 from processor.store.card_side import Key

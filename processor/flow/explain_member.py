@@ -17,8 +17,8 @@ from processor.core.outcome import Reason
 from processor.core.programme import Programme
 from processor.core.reward import is_reward
 from processor.core.rule import Best
-from processor.flow.explain_sentences import Considered, Recomputed
 from processor.flow.explain_tier_change import last_day
+from processor.flow.recomputed import Considered, Recomputed
 from processor.flow.stored_tiers import tiers_from_data
 
 WHY_TO_MEMBER: Final[Mapping[Reason, str]] = {

@@ -4,33 +4,24 @@ It takes what was stored and recomputed and returns text; every amount is writte
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from datetime import date
 from decimal import Decimal
 from typing import Any, Final
 
-from processor.core.accrual import Entitled
-from processor.core.budget import AtEdge, Budget
-from processor.core.cap import Cap, CapHolder, CapPeriod
-from processor.core.circumstances import Circumstances
-from processor.core.conditions import AmountRange, Conditions, Unmet
-from processor.core.contest import Lost
 from processor.core.exclusion import CODES, excluding_category
-from processor.core.expressed import amount_of, unmet_expression
 from processor.core.outcome import Reason
-from processor.core.person import Person, PersonUnmet
 from processor.core.programme import Programme
-from processor.core.programme_conditions import WEEKDAYS
 from processor.core.purchase import Amounts, Folded
-from processor.core.rule import AmountBase, Benefit, Best, Ratio, Rule
-from processor.core.tally import NOTHING, Counted
+from processor.core.rule import AmountBase, Benefit, Ratio, Rule
 from processor.flow.explain_amounts import money, units
 from processor.flow.explain_exchange import exchange_sentences, without_rate
-from processor.flow.explain_person import sentences_on_member, whom
+from processor.flow.explain_limits import limit_sentence
+from processor.flow.explain_losers import losing_sentences, outdone_sentences
+from processor.flow.explain_person import sentences_on_member
 from processor.flow.explain_tally import tally_sentence
 from processor.flow.explain_tier_change import tier_sentences
 from processor.flow.explain_timing import timing_sentences
 from processor.flow.explain_velocity import review_sentences
+from processor.flow.recomputed import Considered, Recomputed
 
 CHANGED_LATER: Final = "The message was decided again later; what counts now is {name}."
 
@@ -63,71 +54,6 @@ WHY: Final[Mapping[Reason, str]] = {
     Reason.POISON: "The processor failed on this message alone; it waits to be replayed once the fault is mended.",
 }
 """Why a message ended as it did, for every reason a stored decision can have."""
-
-_BEST: Final = {
-    Best.HOLDER: "that which gives most",
-    Best.FUNDER: "that which costs least",
-    Best.FIRST: "the first by priority",
-}
-_NAMED: Final = {
-    Unmet.PARTNERS: "partners",
-    Unmet.PRODUCTS: "card products",
-    Unmet.MCCS: "merchant category codes",
-    Unmet.SECTORS: "sectors",
-    Unmet.COUNTRIES: "countries",
-    Unmet.PRODUCT_CODES: "product codes",
-    Unmet.CHANNELS: "channels",
-    Unmet.CURRENCIES: "currencies",
-}
-MOST_NAMED: Final = 12
-"""More codes than these are counted rather than named."""
-_PERIODS: Final = {
-    CapPeriod.PURCHASE: "a purchase",
-    CapPeriod.DAY: "a day",
-    CapPeriod.WEEK: "a week",
-    CapPeriod.MONTH: "a month",
-    CapPeriod.QUARTER: "a quarter",
-    CapPeriod.BILLING_PERIOD: "a billing period",
-    CapPeriod.YEAR: "a year",
-    CapPeriod.LIFETIME: "in all",
-}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Considered:
-    """One rule that was weighed, as stored: what it was entitled to and granted, and what was asked of it before.
-
-    ``cut_by`` is the cap or budget that cut it, None where none did.
-    ``stood`` is where the rule's tally stood before, None where it has none, and ``asked_counted`` what the purchase
-    had counted in it; ``withheld`` is what limits had withheld of it from other purchases.
-    """
-
-    rule: str
-    unit: str
-    entitled: int
-    granted: int
-    available: int
-    asked_entitled: int
-    asked_granted: int
-    cut_by: str | None
-    stood: int | None = None
-    asked_counted: Counted = NOTHING
-    withheld: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recomputed:
-    """A decision's stored inputs and candidates, and what the inputs entitle to when they are computed again.
-
-    ``at`` is None where nothing says yet where the purchase was made; ``lost`` are the rules that would have given
-    something, had another one not won.
-    """
-
-    folded: Folded
-    considered: tuple[Considered, ...]
-    entitled: Entitled
-    at: Circumstances | None
-    lost: tuple[Lost, ...]
 
 
 def sentences_of(
@@ -162,9 +88,9 @@ def sentences_of(
     for rule in recomputed.entitled.unrated:
         currencies = " or ".join(_currencies(recomputed.folded, programme.rule(rule)))
         yield without_rate(programme, programme.rule(rule), recomputed.at, currencies)
-    yield from _outdone(programme, recomputed)
+    yield from outdone_sentences(programme, recomputed)
     if recomputed.considered or recomputed.entitled.unrated or reason is Reason.NO_RULE:
-        yield from _losers(programme, recomputed)
+        yield from losing_sentences(programme, recomputed)
 
 
 _PARTS: Final = {"cashback": "Cash handed out with the goods", "surcharges": "A surcharge"}
@@ -225,13 +151,7 @@ def _weighed(programme: Programme, entry: Considered, recomputed: Recomputed) ->
         before = units(programme, entry.asked_granted, entry.unit)
         yield f"Rule {entry.rule} had granted {before} and gives the purchase nothing now; granted are {granted}."
     if entry.cut_by is not None:
-        limits = [
-            f"Cap {cap.id}, {_limit(programme, cap, entry.unit)}," for cap in programme.caps if cap.id == entry.cut_by
-        ]
-        limits += [_budget(programme, budget) for budget in programme.budgets if budget.id == entry.cut_by]
-        wanted = entry.asked_granted + entry.entitled - entry.asked_entitled
-        cut = units(programme, wanted - entry.granted, entry.unit)
-        yield f"{''.join(limits)} cut rule {entry.rule} by {cut}."
+        yield limit_sentence(programme, entry)
     elif entry.granted < entry.entitled:
         yield f"What a limit took from rule {entry.rule} before is not given later."
 
@@ -320,102 +240,5 @@ def _changes(programme: Programme, detail: Mapping[str, Any]) -> Iterator[str]:
             yield f"The message {booked} rule {rule} by {pending} pending and {available} available{where}."
 
 
-def _losers(programme: Programme, recomputed: Recomputed) -> Iterator[str]:
-    """Yield the rules that do not apply, each with the first reason why."""
-    if recomputed.at is None:
-        return
-    weighed = {entry.rule for entry in recomputed.considered} | set(recomputed.entitled.unrated)
-    weighed |= {entry.rule for entry in recomputed.lost}
-    for rule in programme.rules:
-        if rule.id in weighed:
-            continue
-        unmet = rule.when.unmet(recomputed.at)
-        if unmet is not None:
-            yield f"Rule {rule.id} does not apply: it is for {_wanted(programme, rule.when, unmet)}."
-        elif (
-            failing := unmet_expression(rule, recomputed.at, amount_of(recomputed.folded, recomputed.at))
-        ) is not None:
-            yield f"Rule {rule.id} does not apply: it is for {_wanted(programme, rule.when, failing)}."
-        elif rule.at_till:
-            yield f"Rule {rule.id} gives its discount at the till, and nothing confirms that the till gave it."
-        elif rule.when.amounts:
-            yield f"Rule {rule.id} does not apply: it is for {_wanted(programme, rule.when, Unmet.AMOUNT)}."
-        elif rule.multiplication is not None:
-            named = ", ".join(sorted(rule.multiplication.rules))
-            yield f"Rule {rule.id} multiplies nothing: none of {named} gives anything."
-
-
-def _outdone(programme: Programme, recomputed: Recomputed) -> Iterator[str]:
-    """Yield the rules that would have given something and lost to another."""
-    for entry in recomputed.lost:
-        given = units(programme, entry.total, entry.unit)
-        if entry.group:
-            how = f"one rule of group {entry.group} counts, {_BEST[programme.groups[entry.group]]}"
-        else:
-            how = "the highest multiplier counts"
-        yield f"Rule {entry.rule} would have given {given} and lost to rule {entry.winner}: {how}."
-
-
-def _wanted(programme: Programme, when: Conditions, unmet: Unmet | PersonUnmet) -> str:
-    """Return what a condition asks for."""
-    if isinstance(unmet, PersonUnmet):
-        return whom(programme, when.person or Person(), unmet)
-    where = f" in {when.zone}" if when.zone is not None else ""
-    if unmet is Unmet.DATES and when.dates is not None:
-        first, last = when.dates
-        since = "" if first == date.min else f" from {first.isoformat()}"
-        until = "" if last == date.max else f" until {last.isoformat()}"
-        return f"purchases{since}{until}{where}"
-    if unmet is Unmet.WEEKDAYS:
-        return ", ".join(WEEKDAYS[day - 1] for day in sorted(when.weekdays)) + where
-    if unmet is Unmet.HOURS and when.hours is not None:
-        first_minute, behind = when.hours
-        return f"purchases from {_clock(first_minute)} to {_clock(behind)}{where}"
-    if unmet in {Unmet.EXPRESSION, Unmet.EXPRESSION_FAILS} and when.expression is not None:
-        fails = ", which cannot be evaluated for this one" if unmet is Unmet.EXPRESSION_FAILS else ""
-        return f"purchases with {when.expression.source}{fails}"
-    if unmet is Unmet.MERCHANTS:
-        return "certain card acceptors"
-    if unmet is Unmet.MCCS and len(when.mccs) > MOST_NAMED:
-        return f"{len(when.mccs)} merchant category codes"
-    if unmet is Unmet.PRODUCT_CODES and len(when.product_codes) > MOST_NAMED:
-        return f"{len(when.product_codes)} product codes"
-    if unmet is Unmet.AMOUNT:
-        return "other amounts than this purchase's: " + ", ".join(
-            _range(currency, wanted) for currency, wanted in sorted(when.amounts.items())
-        )
-    return f"{_NAMED[unmet]} {', '.join(sorted(getattr(when, unmet.value)))}"
-
-
-def _range(currency: str, wanted: AmountRange) -> str:
-    least = f"from {money(wanted.lowest, currency)}" if wanted.lowest else ""
-    most = "" if wanted.highest is None else f"to {money(wanted.highest, currency)}"
-    return " ".join(filter(None, (least, most)))
-
-
-def _clock(minute: str) -> str:
-    return f"{minute[:2]}:{minute[2:]}"
-
-
 def _currencies(folded: Folded, rule: Rule) -> list[str]:
     return [amounts.currency for amounts in folded.amounts(rule.base)]
-
-
-def _limit(programme: Programme, cap: Cap, unit: str) -> str:
-    """Return a cap's terms for what it cut in one unit."""
-    holder = {CapHolder.CARD: " for each card", CapHolder.HOUSEHOLD: " for each household"}.get(cap.per, "")
-    if cap.purchases:
-        return f"{cap.limit} {'purchase' if cap.limit == 1 else 'purchases'} {_PERIODS[cap.period]}{holder}"
-    paid = " of the funder's money" if cap.currency not in {None, unit} else ""
-    return f"{units(programme, cap.limit, cap.currency or programme.unit)} {_PERIODS[cap.period]}{holder}{paid}"
-
-
-def _budget(programme: Programme, budget: Budget) -> str:
-    """Return a budget's name and terms; what an award gets at its edge explains a cut of more than is lacking."""
-    terms = []
-    if budget.limit is not None:
-        terms.append(units(programme, budget.limit, budget.currency or programme.unit))
-    if budget.holders is not None:
-        terms.append(f"{budget.holders:,} holders")
-    edge = "which gives whole awards alone" if budget.at_edge is AtEdge.REFUSE else "which gives what is left"
-    return f"Budget {budget.id}, {' and '.join(terms)} {_PERIODS[budget.period]} for all accounts, {edge},"

@@ -12,7 +12,8 @@ from processor.core.rule import Best
 from processor.flow.booking import NUMBERS_OF_AN_ATTEMPT, numbered
 from processor.flow.explain import Explanation
 from processor.flow.explain_member import LIMITED, WHY_TO_MEMBER, YIELDS, member_sentences
-from processor.flow.explain_sentences import WHY, Considered, Recomputed
+from processor.flow.explain_sentences import WHY
+from processor.flow.recomputed import Considered, Recomputed
 from processor.rpc.operations_service import decision_named
 from tests.conftest import Database
 from tests.flow.conftest import Pipeline, apply_skyways, iso87, make_pipeline
