@@ -54,6 +54,14 @@ def test_links_lead_somewhere(page: str) -> None:
     assert [] == [target for target in targets if not (ROOT / page).parent.joinpath(target).exists()]
 
 
+def test_decisions_have_numbers_of_their_own() -> None:
+    """Records of decisions are numbered from 1 on, each once, and their headings say so."""
+    records = sorted((ROOT / "docs" / "decisions").glob("*.md"))
+    numbers = [int(record.name[:4]) for record in records]
+    assert list(range(1, len(records) + 1)) == numbers
+    assert numbers == [int(record.read_text(encoding="utf-8").split(".")[0].removeprefix("# ")) for record in records]
+
+
 @pytest.mark.parametrize("page", OWN_PATHS)
 def test_paths_exist(page: str) -> None:
     """Every path of the project that a page names is there."""
