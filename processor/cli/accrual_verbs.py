@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from processor.cli.client import ANSWER_SECONDS, DEFAULT_SERVER, WORK_SECONDS, ServerOption, connect, list_pages
-from processor.cli.options import BankOption, JsonOption, LimitOption, open_input
+from processor.cli.options import ActorOption, BankOption, JsonOption, LimitOption, ReasonOption, open_input
 from processor.cli.output import amount_of_unit, document_of, more_exist, say, show_json, show_table
 from processor.v1.accrual_pb2 import (
     Accrual,
@@ -25,8 +25,6 @@ ProgrammeOption = Annotated[str, typer.Option("--programme", help="The programme
 AccrualArgument = Annotated[
     str, typer.Argument(metavar="ACCRUAL", help="programmes/PROGRAMME/banks/BANK/accruals/ACCRUAL.")
 ]
-ReasonOption = Annotated[str, typer.Option("--reason", help="Why, for the auditor; 3 to 500 characters.")]
-ActorOption = Annotated[str, typer.Option("--actor", help="Who asks for it; you, unless you say otherwise.")]
 RequestOption = Annotated[str, typer.Option("--request-id", help="A UUID; the same one again changes nothing.")]
 
 _WHOSE = "--programme skyways --bank alpha"
