@@ -33,6 +33,15 @@ def gross_of(folded: Folded) -> Folded:
     )
 
 
+def whole_of(folded: Folded) -> Folded:
+    """Return the purchase that rules which take back in proportion give for; a refund that stands alone is its own."""
+    return gross_of(folded) if _has_cleared(folded) else folded
+
+
+def _has_cleared(folded: Folded) -> bool:
+    return any(part.amount.amount_minor for part in (folded.course or Course()).cleared)
+
+
 def _gross(entry: Amounts, course: Course, base: AmountBase) -> Amounts:
     presented = course.cleared_minor(entry.currency, billing=base is AmountBase.BILLING)
     return entry._replace(cleared_minor=max(presented, entry.cleared_minor))
@@ -57,7 +66,7 @@ def in_proportion(
     ``measure`` returns what all rules give for other amounts than the purchase's own.
     """
     exact = [entry for entry in given if entry.rule.clawback is Clawback.EXACT]
-    if not any(part.amount.amount_minor for part in (folded.course or Course()).cleared):
+    if not _has_cleared(folded):
         return list(given)
     whole = [entry for entry in measure(gross_of(folded)) if entry.rule.clawback is Clawback.PROPORTIONAL]
     backs = {base: given_back(folded, base) for base in AmountBase}

@@ -5,7 +5,7 @@ from datetime import date
 from typing import Final
 
 from processor.core.conditions import AmountRange, Conditions, Unmet
-from processor.core.expressed import amount_of, unmet_expression
+from processor.core.expressed import amount_for, amount_of, unmet_expression
 from processor.core.person import Person, PersonUnmet
 from processor.core.programme import Programme
 from processor.core.programme_conditions import WEEKDAYS
@@ -39,6 +39,7 @@ def losing_sentences(programme: Programme, recomputed: Recomputed) -> Iterator[s
         return
     weighed = {entry.rule for entry in recomputed.considered} | set(recomputed.entitled.unrated)
     weighed |= {entry.rule for entry in recomputed.lost}
+    amount = amount_of(recomputed.folded, recomputed.at)
     for rule in programme.rules:
         if rule.id in weighed:
             continue
@@ -46,7 +47,7 @@ def losing_sentences(programme: Programme, recomputed: Recomputed) -> Iterator[s
         if unmet is not None:
             yield f"Rule {rule.id} does not apply: it is for {_wanted(programme, rule.when, unmet)}."
         elif (
-            failing := unmet_expression(rule, recomputed.at, amount_of(recomputed.folded, recomputed.at))
+            failing := unmet_expression(rule, recomputed.at, amount_for(rule, recomputed.folded, recomputed.at, amount))
         ) is not None:
             yield f"Rule {rule.id} does not apply: it is for {_wanted(programme, rule.when, failing)}."
         elif rule.at_till:

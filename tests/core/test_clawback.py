@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from processor.core.cap import Cap, CapPeriod
 from processor.core.conditions import AmountRange, Conditions
 from processor.core.event import Event
+from processor.core.expression import Expression, compile_expression
 from processor.core.money import Rounding
 from processor.core.programme import Programme
 from processor.core.rule import AmountBase, Benefit, Clawback, Funder, Rule
@@ -133,3 +134,22 @@ def test_what_waits_is_posted_in_the_end(events: list[Event], name: str) -> None
     assert books.miles()[1] <= at_once
     sweep(later, books, events[0].local_date.replace(year=2027), number=100)
     assert at_once == books.miles()[1]
+
+
+@pytest.mark.parametrize(
+    ("expression", "amounts", "left"),
+    [
+        ("amount_minor >= 8000", {}, 8),
+        ("amount_minor < 8000", {}, 0),
+        ("mcc == '0000'", {"EUR": AmountRange(lowest=80_00, highest=None)}, 0),
+    ],
+)
+def test_an_expression_is_asked_of_the_whole_purchase(
+    expression: str, amounts: dict[str, AmountRange], left: int
+) -> None:
+    """What is given back in part takes its part of what the whole purchase gave, as with a range of amounts."""
+    condition = compile_expression(expression)
+    assert isinstance(condition, Expression)
+    programme = programme_of(replace(TEN, when=Conditions(amounts=amounts, expression=condition)))
+    events = said(presented("p", eur(100_00)), 1), said(refunded("r", eur(21_00)), 2)
+    assert (0, left) == held(programme, *events)

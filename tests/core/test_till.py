@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from processor.core.cap import Cap, CapPeriod
 from processor.core.conditions import AmountRange
 from processor.core.event import Event
+from processor.core.expression import Expression, compile_expression
 from processor.core.message import CardMessage, MessageKind
 from processor.core.outcome import Reason
 from processor.core.posting import Posting, Template, party_of
@@ -308,3 +309,22 @@ def test_the_retailer_is_owed_what_its_till_gave(history: Histories) -> None:
             payer = {"sixty": OWNER, "grocer-off": BANK}[grant.rule]
             due[payer, retailer, grant.unit] += grant.available
     assert {pair: amount for pair, amount in due.items() if amount} == owed(books.postings)
+
+
+@pytest.mark.parametrize(
+    ("expression", "amounts", "expected"),
+    [
+        ("amount_minor >= 10000", {}, (0, 10_00)),
+        ("amount_minor < 10000", {}, (0, 0)),
+        ("mcc == '0000'", {"EUR": AmountRange(lowest=100_00, highest=None)}, (0, 0)),
+    ],
+)
+def test_an_expression_is_asked_of_what_was_asked_for(
+    expression: str, amounts: dict[str, AmountRange], expected: tuple[int, int]
+) -> None:
+    """The reduced amount changes nothing: what was offered for the whole is confirmed, and nothing else."""
+    condition = compile_expression(expression)
+    assert isinstance(condition, Expression)
+    ten = at_till("ten", 10, Funder.OWNER, "fashion")
+    conditions = replace(ten.when, amounts=amounts, expression=condition)
+    assert expected == granted(booked(with_rules(replace(ten, when=conditions)), REQUEST, LOWERED, CLEARED))
