@@ -28,7 +28,7 @@ from processor.core.posting import UNITS_POSTED, Posting, charge_postings, charg
 from processor.core.product_codes import products_of
 from processor.core.programme import Partner, Programme
 from processor.core.purchase import Folded, fold
-from processor.core.qualifying import Counts, Moved, counts_of, recount
+from processor.core.qualifying import Counts, Moved, counts_of, nothing_of, recount
 from processor.core.review import refused_in
 from processor.core.rule import Benefit
 from processor.core.spent import Change, Kept, settle, take_over
@@ -209,7 +209,7 @@ def _book(
     qualifying = purchase.qualifying
     counted: tuple[Moved, ...] = ()
     if programme.measures or qualifying:
-        qualifying = _counts(programme, entitled, folded, considered)
+        qualifying = _counts(programme, entitled, folded, considered, moment)
         counted = recount(purchase.qualifying, qualifying, terms.used)
     return Decision(
         reason=_reason(event, entitled, considered, awards),
@@ -242,16 +242,16 @@ def _book(
 
 
 def _counts(
-    programme: Programme, entitled: Entitled, folded: Folded, considered: Sequence[Award]
+    programme: Programme, entitled: Entitled, folded: Folded, considered: Sequence[Award], moment: Event
 ) -> tuple[Counts, ...]:
-    """Return what a purchase counts towards tiers; one of a kind that earns nothing counts nothing."""
+    """Return what a purchase counts towards tiers; one of a kind that earns nothing counts only what it owes."""
     if folded.anchor is None or entitled.reason is Reason.EXCLUDED:
-        return ()
+        folded = nothing_of(folded)
     return counts_of(
         programme,
         folded,
-        product=folded.anchor.product,
-        day=folded.anchor.local_date,
+        product=moment.product,
+        day=moment.local_date,
         applying={entry.rule.id for entry in entitled.entitlements},
         posted={award.rule: award.grant.available for award in considered if award.grant.unit == programme.unit},
     )

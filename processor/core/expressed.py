@@ -2,8 +2,8 @@
 
 It is asked behind all other conditions, of amounts as they are folded; like a range of amounts, it holds for the
 whole purchase, and what changes the amount later is asked anew.
-A rule that takes back in proportion is asked of the purchase before anything was given back, and one at the till of what
-was asked for, for these are the amounts that they give for.
+A rule that takes back in proportion is asked of the purchase before anything was given back, and one at the till of
+what was asked for: these are the amounts that they give for.
 """
 
 from collections.abc import Iterable

@@ -56,6 +56,14 @@ def counts_of(
     return tuple(found)
 
 
+def nothing_of(folded: Folded) -> Folded:
+    """Return a purchase that neither its amounts nor itself count, because it is of a kind that earns nothing.
+
+    Miles that others' sums owe on its account, or that it owes them, are posted all the same and count.
+    """
+    return folded._replace(transaction=(), billing=())
+
+
 def progress_of(
     measure: Measure,
     programme: Programme,

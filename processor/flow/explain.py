@@ -131,7 +131,7 @@ def is_reproduced(programme: Programme, stored: DecisionRow, detail: Mapping[str
     return (
         set(entitlements) <= set(considered)
         and list(recomputed.entitled.unrated) == detail.get("unrated", [])
-        and counts_as_stored(programme, detail, recomputed)
+        and counts_as_stored(programme, detail, recomputed, day)
         and all(considered[rule, unit].granted == granted for rule, unit, _, _, granted, _ in detail.get("changes", ()))
         and all(
             _holds(programme, entry, entitlements.get(key), day, stored.purchase_id or b"", detail)

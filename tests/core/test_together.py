@@ -17,6 +17,7 @@ from processor.core.cap import Cap, CapPeriod
 from processor.core.event import Event, event_of
 from processor.core.message import CardMessage, Direction, MessageKind
 from processor.core.programme import CardProduct, Enrolment, Programme
+from processor.core.qualification import Measure, Qualification, Qualifying
 from processor.core.rule import (
     AmountBase,
     Benefit,
@@ -34,6 +35,7 @@ from processor.core.velocity import Velocity
 from processor.flow.decision_detail import decision_detail
 from processor.flow.explain import is_reproduced, recompute
 from processor.store.operations import DecisionRow
+from settlement.counters import counters_of, decided_purchases
 from tests.core.strategies import (
     BANK,
     CAPPED,
@@ -324,3 +326,24 @@ def test_a_refund_takes_back_no_more_than_limits_let_others_have(
     steps = [(1, one, 1), (2, other, 2), (1, refunded("1", eur(60_00)), 3), (2, refunded("2", eur(60_00)), 4)]
     assert [0, 10, 0, 0] == [booked((programme,), *steps[:end]).miles()[1] for end in (1, 2, 3, 4)]
     audit_all(booked((programme,), *steps))
+
+
+def test_miles_owed_for_a_purchase_that_is_excluded_after_all_count_towards_tiers() -> None:
+    """The authorization says late that the first purchase was cash: the step of the second one becomes its debt."""
+    miles = Measure(counts=Qualifying.MILES, period=CapPeriod.YEAR)
+    programme = replace(
+        CAPPED[0],
+        rules=(tally_rule("hundreds", HUNDREDS),),
+        caps=(),
+        qualifications=(Qualification(tier="silver", measure=miles, least=50),),
+        excluded_mccs=frozenset({"7011"}),
+    )
+    cash = authorized("a", eur(60_00), place="hotel")
+    steps = [(1, presented("1", eur(60_00)), 5), (2, presented("2", eur(60_00)), 6), (1, cash, 1)]
+    for end, left in ((2, 50), (3, 0)):
+        books = booked((programme,), *steps[:end])
+        assert (left, left) == (books.miles()[1], books.used.get((miles.counter, "2026"), 0))
+        decided = decided_purchases(books.purchases.values(), programme.id, lambda _, __: programme)
+        assert {key: units for key, units in counters_of(decided).items() if units} == {
+            key: units for key, units in books.used.items() if units
+        }
