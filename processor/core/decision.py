@@ -317,6 +317,7 @@ def _quote(
         postings=(),
         reserve=reserve,
         member=entitled.member,
+        refused=refused_in(programme.velocity_of_rule, purchase.events) if programme.velocity else (),
         holds=budgets.held_beyond(terms.budgets) if budgets is not None and terms.budgets is not None else {},
     )
 

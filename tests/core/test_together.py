@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 
 from processor.core.budget import HOLDERS, AtEdge, Budget, Headroom
 from processor.core.cap import Cap, CapPeriod
+from processor.core.decision import Decision
 from processor.core.event import Event, event_of
 from processor.core.message import CardMessage, Direction, MessageKind
+from processor.core.outcome import Reason
 from processor.core.programme import CardProduct, Enrolment, Programme
 from processor.core.qualification import Measure, Qualification, Qualifying
 from processor.core.rule import (
@@ -53,6 +55,7 @@ from tests.core.strategies import (
     presented,
     ratio,
     refunded,
+    requested,
     rule,
 )
 from tests.core.test_laws import LAW, charged_money, counted, posted_money, undoing
@@ -250,18 +253,23 @@ def test_every_decision_is_reproduced(history: Histories, seed: int) -> None:
     random = Random(seed)
     books = Books(revisions=TOGETHER, budgets=Headroom(untouched=True))
     for purchase, event in shuffled(words(history, random), random):
-        decision = books.take(purchase, event)
-        detail = orjson.loads(orjson.dumps(decision_detail(decision)))
-        stored = DecisionRow(
-            attempt=1,
-            outcome=1,
-            reason=int(decision.reason),
-            detail="",
-            decided_at=datetime.combine((decision.folded.anchor or event).local_date, time(), UTC),
-            purchase_id=purchase,
-            account=b"",
-        )
-        assert is_reproduced(decision.programme, stored, detail, recompute(decision.programme, detail))
+        assert_reproduced(books.take(purchase, event), purchase)
+
+
+def assert_reproduced(decision: Decision, purchase: bytes) -> None:
+    """Assert that what is stored of a decision gives its grants again."""
+    detail = orjson.loads(orjson.dumps(decision_detail(decision)))
+    moment = decision.folded.anchor or decision.purchase.events[-1]
+    stored = DecisionRow(
+        attempt=1,
+        outcome=1,
+        reason=int(decision.reason),
+        detail="",
+        decided_at=datetime.combine(moment.local_date, time(), UTC),
+        purchase_id=purchase,
+        account=b"",
+    )
+    assert is_reproduced(decision.programme, stored, detail, recompute(decision.programme, detail))
 
 
 def booked(revisions: tuple[Programme, ...], *steps: tuple[int, CardMessage, int]) -> Books:
@@ -347,3 +355,17 @@ def test_miles_owed_for_a_purchase_that_is_excluded_after_all_count_towards_tier
         assert {key: units for key, units in counters_of(decided).items() if units} == {
             key: units for key, units in books.used.items() if units
         }
+
+
+def test_a_quote_behind_a_refusal_says_what_is_refused() -> None:
+    """A further request on a purchase of which an award was refused is offered nothing of it, and is reproduced."""
+    fast = Velocity(id="fast", rules=frozenset({"base"}), awards=0, units=None, hours=24, days=None)
+    programme = replace(CAPPED[0], caps=(), velocity=(fast,))
+    books = booked((programme,), (1, authorized("a", eur(60_00)), 1))
+    (held,) = books.purchases[bytes([1]) * 16].events
+    refusal = replace(message(MessageKind.AWARD_REFUSED, Direction.ADVICE, ""), refers_to=(held.message_id,))
+    take(books, 1, refusal, 2, 1)
+    further = replace(requested("b", eur(40_00)), message_id=bytes([3]) * 16, transmitted_at=START + TICK)
+    quoted = books.take(bytes([1]) * 16, event_of(further, link(), "classic"), quote=True)
+    assert (Reason.QUOTED, ("base",)) == (quoted.reason, quoted.refused)
+    assert_reproduced(quoted, bytes([1]) * 16)
