@@ -33,7 +33,12 @@ class Weighed(Protocol):
 
 
 def statement_day_of(programme: Programme, product: str) -> int:
-    """Return the statement day of a card product; one that the revision does not know ends with the month."""
+    """Return the statement day of a card product; one that the revision does not know ends with the month.
+
+    An account's own day holds whatever its product is.
+    """
+    if programme.account_day is not None:
+        return programme.account_day
     found = programme.products.get(product)
     return (found and found.statement_day) or LAST_DAY
 

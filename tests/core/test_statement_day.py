@@ -19,6 +19,7 @@ from processor.core.message import CardMessage
 from processor.core.person import Fact, FactKind, statement_day_at
 from processor.core.programme import CardProduct, Enrolment, Programme
 from processor.core.programme_document import parse_programme
+from processor.core.ripening import statement_day_of
 from processor.core.rule import Benefit, Funder
 from processor.core.timing import Moment, Timing
 from processor.flow.decision_detail import decision_detail
@@ -87,6 +88,15 @@ def test_a_revision_is_read_with_the_account_s_day() -> None:
     plain = replace(CAPPED, own_statement_days=False)
     assert plain is plain.of_statement_day(20)
     assert (None, {FactKind.STATEMENT_DAY}) == (plain.asked, CAPPED.asked and set(CAPPED.asked.kinds()))
+
+
+def test_an_account_s_day_holds_whatever_its_product_is() -> None:
+    """A card of a product that the purchase's revision does not know yet goes by the account's day all the same."""
+    assert [15, 20, 31, 20] == [
+        statement_day_of(read, product)
+        for product in ("classic", "new")
+        for read in (CAPPED, CAPPED.of_statement_day(20))
+    ]
 
 
 def take(books: Books, purchase: int, said: CardMessage, seconds: int, number: int) -> None:
