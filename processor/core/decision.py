@@ -222,7 +222,7 @@ def _book(
             occurred_on=moment.local_date,
             card=moment.card,
             statement_day=programme.account_day,
-            seen=seen_by(entitled.member, at=moment.at) if programme.asked and programme.asked.held else None,
+            seen=seen_by(programme.asked, entitled.member, at=folded.anchor.at if folded.anchor is not None else None),
             partner=partner,
             grants=tuple(award.grant for award in considered if _is_something(award.grant)),
             charges={key: amount for key, amount in charges.items() if amount},

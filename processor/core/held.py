@@ -12,7 +12,7 @@ from operator import attrgetter
 from typing import NamedTuple
 
 from processor.core.holding import Holding, settled
-from processor.core.person import Fact, FactKind, Member
+from processor.core.person import Asked, Fact, FactKind, Member
 
 
 class Entry(NamedTuple):
@@ -94,6 +94,11 @@ def facts_seen(facts: Sequence[Fact], seen: Seen | None, *, at: int) -> Sequence
     return (*(fact for fact in facts if fact.kind is not FactKind.HOLDS), *kept)
 
 
-def seen_by(member: Member, *, at: int) -> Seen:
-    """Return what a decision saw, to be kept with its purchase."""
+def seen_by(asked: Asked | None, member: Member, *, at: int | None) -> Seen | None:
+    """Return what a decision saw, to be kept with its purchase; None where no rule asks for anything that is held.
+
+    ``at`` is None where nobody knows yet when the purchase happened: then nothing was looked at.
+    """
+    if asked is None or not asked.held or at is None:
+        return None
     return Seen(at, tuple(sorted(member.holds)))

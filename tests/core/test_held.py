@@ -24,7 +24,7 @@ from processor.flow.explain import is_reproduced, recompute
 from processor.flow.explain_sentences import sentences_of
 from processor.store.operations import DecisionRow
 from processor.store.purchase_state import decode_purchase, encode_purchase
-from tests.core.strategies import FIRST, START, Books, authorized, eur, link, presented, ratio, rule
+from tests.core.strategies import FIRST, START, Books, authorized, eur, link, presented, ratio, reversed_, rule
 from tests.core.test_laws import LAW
 from tests.core.test_reward import DOCUMENT, MERCHANTS, VISIT, reward
 
@@ -150,6 +150,19 @@ def test_an_earlier_message_looks_anew() -> None:
     books = Books(revisions=(HOLDERS,), facts=(HELD._replace(since=int(START.timestamp()) + 2),))
     assert {"extra": 80} == granted(books.take(b"p" * 16, event(presented("1", eur(80_00)), 3)).awards)
     assert {"extra": 0} == granted(books.take(b"p" * 16, event(authorized("a", eur(80_00)), 1)).awards)
+
+
+def test_nothing_is_seen_before_it_is_known_when_the_purchase_happened() -> None:
+    """A reversal of the same second that overtakes its authorization leaves nothing behind of what was held."""
+    ends = []
+    for order in ((1, 2), (2, 1)):
+        books = Books(revisions=(HOLDERS,), facts=(HELD,))
+        said = {1: authorized("a", eur(90_00)), 2: reversed_("b", "a", eur(60_00))}
+        for number in order:
+            books.take(b"p" * 16, event(said[number], number)._replace(at=int(START.timestamp())))
+        ends.append({grant.rule: grant.granted for grant in books.purchases[b"p" * 16].grants if grant.granted})
+    assert ends[0]
+    assert ends[0] == ends[1]
 
 
 def test_facts_of_another_instant_are_not_kept() -> None:
