@@ -109,22 +109,35 @@ def join_facts(cursor: Any, gone: AccountRow, taker: AccountRow) -> None:
     """Give an account what is known of the member of one that joins it, from the moments on that it was so there.
 
     A tier that was reached there says so, and counts in the same programme alone.
+    A household or a statement day counts until the survivor had one of its own, so that what it bought keeps its own.
     """
     from_key, to_key = (gone.bucket, gone.id), (taker.bucket, taker.id)
+    known = [row.fact for row in list_facts(cursor, to_key)]
+    own = {kind: min((fact.since for fact in known if fact.kind is kind), default=None) for kind in _OF_THE_ACCOUNT}
     moved = [
         row
         for row in list_facts(cursor, from_key)
-        if row.fact.kind is not FactKind.REACHED or gone.programme == taker.programme
+        if (row.fact.kind is not FactKind.REACHED or gone.programme == taker.programme)
+        and ((since := own.get(row.fact.kind)) is None or row.fact.since < since)
     ]
-    if not moved:
-        return
-    last = _last_number([row.fact for row in list_facts(cursor, to_key)])
-    facts = [_moved(row.fact, last + place, gone.id) for place, row in enumerate(moved, start=1)]
+    last = _last_number(known)
+    facts = [
+        _moved(row.fact, last + place, gone.id, own.get(row.fact.kind)) for place, row in enumerate(moved, start=1)
+    ]
     keep_facts(cursor, to_key, [replace(row, fact=fact) for row, fact in zip(moved, facts, strict=True)])
 
 
-def _moved(fact: Fact, number: int, origin: bytes) -> Fact:
-    """Return a joined account's fact as the survivor's; a tier names where it was reached, unless it does already."""
+_OF_THE_ACCOUNT: Final = (FactKind.HOUSEHOLD, FactKind.STATEMENT_DAY)
+"""What limits an account's purchases, of which the survivor's own comes first."""
+
+
+def _moved(fact: Fact, number: int, origin: bytes, ends: int | None) -> Fact:
+    """Return a joined account's fact as the survivor's, which ends where the survivor has its own.
+
+    A tier names where it was reached, unless it does already.
+    """
+    if ends is not None:
+        fact = fact._replace(until=ends if fact.until is None else min(fact.until, ends))
     if fact.kind is not FactKind.REACHED:
         return fact._replace(number=number)
     found = reached_of(fact.value)

@@ -183,6 +183,23 @@ def test_joined_accounts_keep_their_household(database: Database) -> None:
     assert_books_agree(pipeline)
 
 
+def test_the_survivor_of_a_join_stays_of_its_own_household(database: Database) -> None:
+    """The joined account came to another household later: what the survivor bought and buys counts for its own."""
+    pipeline = capped(database)
+    (first,) = of_household(pipeline, "H-2", 1)
+    pipeline.now = EARLIER + timedelta(minutes=10)
+    second, _ = of_household(pipeline, "H-1", 2, 3)
+    pipeline.now = NOW
+    assert [50, 50, 50, 20] == given(each(pipeline, *(bought(number, min(number, 3)) for number in (1, 3, 4, 5))))
+
+    one, other = (CardAddress(account=account, bucket=bucket) for bucket, account in (second, first))
+    join_account(pipeline.decider, pipeline.intake, one, other)
+
+    assert [50] == given(pipeline.send(bought(6, 1)))
+    assert {"family@H-1/own": 120, "family@H-2/own": 100} == used(pipeline)
+    assert_books_agree(pipeline)
+
+
 def test_a_household_has_a_cap_in_money(database: Database) -> None:
     """A cap in money for each household counts what the bank pays for the miles of all its accounts."""
     cap = '{id: family, rules: [grocery-bonus], period: year, amount: "2.75", currency: EUR, per: household}'
