@@ -146,10 +146,15 @@ def _wanted(finding: _Finding) -> str:
     kind = choice(_TYPES[name] for name in ([kinds] if isinstance(kinds, str) else kinds))
     examples = [str(example) for example in schema.get("examples", ())]
     meaning = _lowered(schema["description"])
+    bounds = (schema.get("minimum"), schema.get("maximum"))
+    span = f"{bounds[0]} to {bounds[1]}"
+    if finding.keyword in {"minimum", "maximum"} and None not in bounds and span not in meaning:
+        return f"write {span}: {meaning}"
     return f"write {meaning}, such as {choice(examples)}" if examples else f"write {kind}: {meaning}"
 
 
 def _lowered(description: str) -> str:
     """Return a description as the rest of a sentence."""
     words = description.removesuffix(".")
-    return words if words[:2].isupper() else words[:1].lower() + words[1:]
+    is_abbreviation = words[:2].isalpha() and words[:2].isupper()
+    return words if is_abbreviation else words[:1].lower() + words[1:]

@@ -117,6 +117,11 @@ def did_you_mean(word: object, known: Iterable[str]) -> str:
     return f"did you mean {close[0]!r}? " if close else ""
 
 
+def with_article(noun: str) -> str:
+    """Return a noun behind its indefinite article."""
+    return f"an {noun}" if noun[:1] in "aeiou" else f"a {noun}"
+
+
 def choice(words: Iterable[object]) -> str:
     """Return words as a choice: ``a, b or c``."""
     *most, last = [str(word) for word in words]

@@ -97,7 +97,7 @@ def _check_price_of_step(document: LocatedDocument, cap: Path, rule: Path) -> Er
         return
     most = decimal(step) * max(prices)
     if decimal(limit) < most:
-        problem = f"{shown(limit)} is less than one step of {document.get(*rule, 'id')!r} costs, which is {most:f}"
+        problem = f"{shown(limit)} is less than what one step of {document.get(*rule, 'id')!r} costs, which is {most:f}"
         yield document.error((*cap, "amount"), problem, f"write {most:f} {currency} or more, rounded up")
 
 

@@ -20,7 +20,7 @@ import schemas
 from processor.core.accrual_terms import check_accruals
 from processor.core.exclusion import check_exclusions
 from processor.core.instalments import check_instalments
-from processor.core.located_document import DocumentError, LocatedDocument, Path, did_you_mean, shown
+from processor.core.located_document import DocumentError, LocatedDocument, Path, did_you_mean, shown, with_article
 from processor.core.money import exponent
 from processor.core.programme_base import measures_billing
 from processor.core.programme_conditions import check_conditions
@@ -119,7 +119,7 @@ def _check_references(document: LocatedDocument) -> Errors:
     for path, what, sections in references:
         word, known = document.get(*path), known_in[sections]
         if isinstance(word, str) and word not in known:
-            hint = f"{did_you_mean(word, known)}write the identifier of a {what} of this document"
+            hint = f"{did_you_mean(word, known)}write the identifier of {with_article(what)} of this document"
             yield document.error(path, f"{shown(word)} is no {what}", hint)
 
 

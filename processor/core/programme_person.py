@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from processor.core.expressed_member import words_named
 from processor.core.expression import Expression
-from processor.core.located_document import DocumentError, LocatedDocument, Path, did_you_mean, shown
+from processor.core.located_document import DocumentError, LocatedDocument, Path, did_you_mean, shown, with_article
 from processor.core.person import Age, Person
 from processor.core.rule_sections import rules_of
 
@@ -69,7 +69,7 @@ def check_expressed(document: LocatedDocument, at: Path, expression: Expression)
             yield document.error(at, problem, f"declare {what}s, or leave it out")
     for what, word in words_named(expression.source):
         if declared[what] and word not in declared[what]:
-            hint = f"{did_you_mean(word, declared[what])}write the identifier of a {what} of this document"
+            hint = f"{did_you_mean(word, declared[what])}write the identifier of {with_article(what)} of this document"
             yield document.error(at, f"{shown(word)} is no {what}", hint)
 
 
@@ -100,7 +100,7 @@ def _check_ids(document: LocatedDocument, key: str) -> Errors:
 def _check_named(document: LocatedDocument, at: Path, what: str, declared: list[str]) -> Errors:
     word = document.get(*at)
     if word is not None and word not in declared:
-        hint = f"{did_you_mean(word, declared)}write the identifier of a {what} of this document"
+        hint = f"{did_you_mean(word, declared)}write the identifier of {with_article(what)} of this document"
         yield document.error(at, f"{shown(word)} is no {what}", hint)
 
 

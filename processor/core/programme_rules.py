@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 
 from processor.core.located_document import DocumentError, LocatedDocument, Path, shown
-from processor.core.programme_person import tiers_of
+from processor.core.programme_overlap import apart_in
 
 Errors = Iterator[DocumentError]
 
@@ -54,9 +54,12 @@ def _check_member(document: LocatedDocument, rule: Path, rules: list[Path], earn
     elif rule[0] == "discounts" and document.get(*rule, "base") != document.get(*first, "base"):
         problem = "is a group whose rules have different bases, so that their discounts do not compare"
         yield document.error(at, problem, "give all rules of a group the same base")
-    elif not any(_meet(document, rule, other) for other in rules if other != rule):
-        problem = "is a group in which this rule never meets another: no product, partner and tier is common to both"
-        yield document.error(at, problem, "remove it here")
+    else:
+        apart = [apart_in(document, rule, other) for other in rules if other != rule]
+        if None not in apart:
+            reasons = " or ".join(dict.fromkeys(what for what in apart if what is not None))
+            problem = f"is a group in which this rule never meets another: no {reasons} is common to both"
+            yield document.error(at, problem, "remove it here, or let the conditions of its rules overlap")
     multiplied = {
         named for path in document.entries("earning") for named in document.get(*path, "multiply", "rules") or ()
     }
@@ -65,13 +68,3 @@ def _check_member(document: LocatedDocument, rule: Path, rules: list[Path], earn
     if has_multiplier and identifier in multiplied and rule == earning.get(identifier):
         problem = f"holds a multiplier, and {shown(identifier)} is multiplied itself"
         yield document.error(at, problem, "take the multiplied rule out of the group")
-
-
-def _meet(document: LocatedDocument, one: Path, other: Path) -> bool:
-    """Tell whether some purchase can match the partners, products and tiers of both rules."""
-    for key in ("partners", "products"):
-        mine, theirs = document.get(*one, key), document.get(*other, key)
-        if isinstance(mine, list) and isinstance(theirs, list) and not set(mine) & set(theirs):
-            return False
-    tiers, others = tiers_of(document, one), tiers_of(document, other)
-    return tiers is None or others is None or bool(tiers & others)

@@ -36,7 +36,11 @@ def test_a_household_has_no_billing_period_where_accounts_have_their_own() -> No
     [
         (PENS.replace("[pens]", "[opening]"), "caps[2].rules[0]", "gives miles at the owner's cost"),
         (PENS.replace("EUR", "USD"), "caps[2].rules[0]", "write a cap in EUR"),
-        (PENS.replace("15.00", "0.07"), "caps[2].amount", "is less than one step of 'pens' costs, which is 0.0750"),
+        (
+            PENS.replace("15.00", "0.07"),
+            "caps[2].amount",
+            "is less than what one step of 'pens' costs, which is 0.0750",
+        ),
         (PENS.replace("15.00", "15.001"), "caps[2].amount", "at most 2 decimals"),
         (PENS.replace("[pens]", "[pens, till]").replace("15.00", "9.00"), "caps[2].amount", "less than what 'till'"),
     ],

@@ -91,6 +91,22 @@ def test_a_mistake_is_said_at_its_place(old: str, new: str, path: str, problem: 
     assert any(problem in str(error) for error in errors if error.path == path), [str(error) for error in errors]
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "path", "expected"),
+    [
+        ("priority: 20", "priority: 2000", "earning[8].priority", "write -1000 to 1000: the rule's place"),
+        ('by: "3"', "by: -1", "earning[4].multiply.by", "write a positive decimal"),
+        ('{rules: [base], by: "3"}', '{rules: [x9], by: "3"}', "earning[4].multiply.rules[0]", "of an earning rule of"),
+    ],
+)
+def test_a_mistake_says_what_may_be_written(old: str, new: str, path: str, expected: str) -> None:
+    """What is expected is a range where there is one, and reads as one sentence."""
+    errors = parse_programme(DOCUMENT.replace(old, new), merchants=MERCHANTS, source="programme.yaml", revision=1)
+
+    assert isinstance(errors, tuple)
+    assert any(expected in error.expected for error in errors if error.path == path), [str(error) for error in errors]
+
+
 def test_a_multiplier_beside_what_is_multiplied_is_refused() -> None:
     """Whether the multiplied rule counts would depend on what multiplies it."""
     twisted = DOCUMENT.replace("when: {weekdays: [saturday, sunday]}", "exclusive: welcome").replace(
@@ -100,3 +116,62 @@ def test_a_multiplier_beside_what_is_multiplied_is_refused() -> None:
 
     assert isinstance(errors, tuple)
     assert any("holds a multiplier, and 'base' is multiplied itself" in str(error) for error in errors)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "what"),
+    [
+        ('mccs: ["5411-5499"]', 'mccs: ["5500"]', "merchant category code"),
+        ("sectors: [grocery]", "sectors: [fuel]", "partner"),
+        (
+            'merchants: [{acquirer: "412345", acceptor: A}]',
+            'merchants: [{acquirer: "412345", acceptor: B}]',
+            "merchant",
+        ),
+        ("countries: [DE, AT]", "countries: [FR]", "country"),
+        ("channels: [contactless]", "channels: [e-commerce, wallet]", "channel"),
+        ("currencies: [EUR]", "currencies: [USD]", "currency"),
+        ("weekdays: [monday]", "weekdays: [saturday, sunday]", "weekday"),
+        ('hours: {from: "22:00", to: "02:00"}', 'hours: {from: "02:00", to: "22:00"}', "hour"),
+        ("dates: {to: 2026-11-01}", "dates: {from: 2026-11-02}", "date"),
+        ('amounts: {EUR: {to: "9.99"}}', 'amounts: {EUR: {from: "10.00"}}', "amount"),
+    ],
+)
+def test_rules_whose_conditions_exclude_each_other_are_no_group(one: str, other: str, what: str) -> None:
+    """A group decides nothing where no purchase meets the conditions of two of its rules, and is refused."""
+    errors = parse_programme(_excluding(one, other), merchants=MERCHANTS, source="programme.yaml", revision=1)
+
+    assert isinstance(errors, tuple)
+    problem = f"is a group in which this rule never meets another: no {what} is common to both"
+    assert [problem, problem] == [error.problem for error in errors]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ('mccs: ["5411-5499"]', 'mccs: ["5499-5510"]'),
+        ('hours: {from: "22:00", to: "02:01"}', 'hours: {from: "02:00", to: "22:00"}'),
+        ("dates: {to: 2026-11-02}", "dates: {from: 2026-11-02}"),
+        ("dates: {to: 2026-11-01}, zone: Europe/Kyiv", "dates: {from: 2026-11-02}"),
+        ('amounts: {EUR: {to: "10.00"}}', 'amounts: {EUR: {from: "10.00"}}'),
+        ('amounts: {EUR: {to: "9.00"}, CHF: {to: "9.00"}}', 'amounts: {EUR: {from: "10.00"}}'),
+        ("channels: [contactless]", "weekdays: [sunday]"),
+    ],
+)
+def test_rules_that_some_purchase_meets_are_a_group(one: str, other: str) -> None:
+    """Where one purchase may meet both rules, or nothing can be told, the group stands."""
+    parsed = parse_programme(_excluding(one, other), merchants=MERCHANTS, source="programme.yaml", revision=1)
+
+    assert not isinstance(parsed, tuple), parsed
+
+
+def _excluding(one: str, other: str) -> str:
+    """Return the example with two more rules of a group of their own, each under one condition."""
+    rules = "".join(
+        f"  - {{id: {name}, partners: all, products: all, when: {{{when}}}, bonus: {{miles: 1}}, funder: owner, "
+        "exclusive: pair}\n"
+        for name, when in (("pair-one", one), ("pair-other", other))
+    )
+    return DOCUMENT.replace("exclusive:\n", "exclusive:\n  - {id: pair, best: first}\n", 1).replace(
+        "earning:\n", f"earning:\n{rules}", 1
+    )
