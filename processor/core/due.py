@@ -67,7 +67,8 @@ def waiting_for_release(programme: Programme, purchase: Purchase, rules: Collect
     Where something is held for review, the purchase's first message stands for it.
     """
     course = folded_under(programme, purchase).course or Course()
-    asked = [rule for rule in programme.rules if not rules or rule.id in rules]
+    pending = _pending_rules(programme, purchase)
+    asked = [rule for rule in programme.rules if rule.id in pending and (not rules or rule.id in rules)]
     waiting = [rule for rule in asked if rule.timing and rule.timing.is_on_release]
     cleared = [
         part.message_id
@@ -75,6 +76,13 @@ def waiting_for_release(programme: Programme, purchase: Purchase, rules: Collect
         if any(rule.timing and not course.is_due(part, rule.timing, rule.id, LAST_DAY) for rule in waiting)
     ]
     return tuple(dict.fromkeys([*cleared, *held_for_review(purchase, rules)]))
+
+
+def _pending_rules(programme: Programme, purchase: Purchase) -> set[str]:
+    """Return the rules of which a purchase has something pending; a multiplier's waits with what it multiplies."""
+    pending = {grant.rule for grant in purchase.grants if grant.pending}
+    multiplied = [rule.multiplication.rules for rule in programme.rules if rule.multiplication and rule.id in pending]
+    return pending.union(*multiplied)
 
 
 def held_for_review(purchase: Purchase, rules: Collection[str]) -> tuple[bytes, ...]:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from processor.core.course import start_of
 from processor.core.due import day_to_post, waiting_for_release
 from processor.core.event import Event, event_of
+from processor.core.grant import Grant
 from processor.core.kept_purchase import Purchase
 from processor.core.message import CardMessage, Direction, MessageKind
 from processor.core.programme import CardProduct, Enrolment, Programme
@@ -156,9 +157,17 @@ def test_a_release_is_about_what_had_cleared() -> None:
     assert (20, 30) == held(programme, first, released(1), second)
     assert (0, 50) == held(programme, first, released(1), second, released(2, number=221, rules=("base",)))
     assert (30, 0) == held(programme, first, released(1, rules=("other",)))
-    purchase = Purchase(id=PURCHASE, events=(first, second, released(1)))
+    grant = Grant(rule="base", unit=UNIT, entitled=50, granted=50, available=30)
+    purchase = Purchase(id=PURCHASE, events=(first, second, released(1)), grants=(grant,))
     assert (second.message_id,) == waiting_for_release(programme, purchase, ())
     assert () == waiting_for_release(programme, purchase, ("other",))
+
+
+def test_a_purchase_without_anything_pending_waits_for_no_release() -> None:
+    """A purchase to which another rule gave everything has nothing to release, although some rule waits for it."""
+    programme, first = timed(RELEASE), said(presented("a", eur(60_00)), 1)
+    other = Grant(rule="other", unit=UNIT, entitled=30, granted=30, available=30)
+    assert () == waiting_for_release(programme, Purchase(id=PURCHASE, events=(first,), grants=(other,)), ())
 
 
 def test_a_statement_posts_what_cleared_before_it() -> None:
