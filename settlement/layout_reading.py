@@ -47,6 +47,8 @@ def read_records(layout: Layout, content: bytes) -> list[ReadRecord]:
         line = content.count(b"\n", 0, error.start) + 1
         raise refused(line, 1, f"these bytes are no {layout.encoding}") from None
     lines = text.split(layout.line_end)
+    if len(lines) == 1 and "\n" in text and layout.line_end not in text:
+        raise refused(1, text.index("\n") + 1, "the line ends with LF alone; end every line with CR LF")
     if lines.pop() != "":
         raise refused(len(lines) + 1, 1, "the last line is not ended, so that the file may be cut off")
     if len(lines) > MOST_LINES:

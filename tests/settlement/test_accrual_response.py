@@ -38,7 +38,7 @@ def test_a_sound_response_is_read() -> None:
         (b",NO-MEMBER,", b",NO\tMEMBER,", "line 3, column 6: code is"),
         (b"T,2,1,1", b"T,3,1,1", "line 4, column 2: record_count states 3, and the details make 2"),
         (b"T,2,1,1", b"T,2,2,0", "line 4, column 3: accepted states 2, and the details make 1"),
-        (b"\r\n", b"\n", "the last line is not ended"),
+        (b"\r\n", b"\n", "the line ends with LF alone; end every line with CR LF"),
         (b"T,2,1,1,,,\r\n", b"", "a response is one record H, its records D, and one record T"),
         (b"T,2,1,1,,,\r\n", b"T,2,1,1,,,", "line 4, column 1: the last line is not ended"),
         (b"T,2,1,1,,,", b"T,2,1,1,,,x", "line 4, column 7: a record T has 4 fields of 7"),
