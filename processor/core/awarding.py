@@ -10,6 +10,7 @@ from processor.core.account_terms import AccountTerms
 from processor.core.accrual import Entitled
 from processor.core.contest import Entitlement
 from processor.core.event import Event
+from processor.core.funding import Payers, payers_of
 from processor.core.grant import Grant, grant_first, regrant, release
 from processor.core.kept_purchase import Purchase
 from processor.core.lifecycle import Effect
@@ -27,6 +28,7 @@ class Award(NamedTuple):
     that cut it, None where none did; ``asked`` is the grant that the rise or fall of entitled was measured against.
     ``stood`` is where the rule's tally stood before, None where it has none, and ``withheld`` what limits have withheld
     of it from other purchases.
+    ``payers`` are those who pay for it together, empty where ``funder`` pays alone.
     """
 
     rule: str
@@ -39,6 +41,7 @@ class Award(NamedTuple):
     asked: Grant
     stood: int | None = None
     withheld: int = 0
+    payers: Payers = ()
 
 
 Carried = tuple[tuple[str, str], int]
@@ -106,6 +109,9 @@ def _awarded_first(
                 available,
                 cut_by,
                 _NEVER,
+                None,
+                0,
+                payers_of(programme, rule, bank=bank, partner=partner) if rule.split else (),
             )
         )
     return tuple(awards)
@@ -185,8 +191,19 @@ def _awarded(
         grant = reviewed(velocity, measured, grant, moment, terms.used, released=ruling is Effect.RELEASED)
     available_change = grant.available - posted.available
     pending_change = grant.granted - posted.granted - available_change
+    payers = payers_of(programme, rule, bank=terms.bank, partner=entitled.partner)
     return Award(
-        rule.id, rule.benefit, funder, grant, pending_change, available_change, cut_by, measured, stood, withheld
+        rule.id,
+        rule.benefit,
+        funder,
+        grant,
+        pending_change,
+        available_change,
+        cut_by,
+        measured,
+        stood,
+        withheld,
+        payers,
     )
 
 

@@ -15,6 +15,7 @@ from processor.core.budget import PoolKey
 from processor.core.cap import CounterKey
 from processor.core.course import course_of
 from processor.core.event import Event
+from processor.core.funding import parts_of, unit_postings
 from processor.core.grant import Grant
 from processor.core.held import facts_seen, seen_by
 from processor.core.instalments import at_once
@@ -35,7 +36,7 @@ from processor.core.spent import Change, Kept, settle, take_over
 from processor.core.taken_off import counting
 from processor.core.tier_change import TierChange
 from processor.core.till import is_decided, lowered_of
-from processor.core.withdrawal import payer_of_rule
+from processor.core.withdrawal import payers_of_rule
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -260,7 +261,11 @@ def _counts(
 def _charged(considered: Sequence[Award], kept: Sequence[Kept]) -> Iterator[tuple[Grant, Benefit, str]]:
     """Yield what funders pay for: what is granted, and what a holder keeps."""
     for award in considered:
-        yield award.grant, award.benefit, award.funder
+        if award.payers:
+            for payer, part in parts_of(award.grant, award.funder, award.payers):
+                yield part, award.benefit, payer
+        else:
+            yield award.grant, award.benefit, award.funder
     for entry in kept:
         yield Grant(entry.rule, entry.unit, available=entry.units), Benefit.MILES, entry.funder
 
@@ -281,18 +286,19 @@ def _is_something(grant: Grant) -> bool:
 
 
 def _units_of(award: Award, purchase: Purchase, terms: AccountTerms) -> Iterator[Posting]:
-    """Yield the postings of an award of miles or rewards; where the funder changed, the old one is made whole first."""
-    posted = UNITS_POSTED[award.benefit]
+    """Yield the postings of an award of miles or rewards; where who pays changed, the old ones are made whole first."""
+    benefit = award.benefit
     nothing = Grant(rule=award.rule, unit=award.grant.unit)
     before = next((old for old in purchase.grants if (old.rule, old.unit) == (award.rule, award.grant.unit)), nothing)
     if before.available and purchase.revision is not None:
         old = terms.revision_of(purchase.revision)
         rule = rule_of(award.rule, old, purchase, terms)
-        funder = payer_of_rule(old, rule, bank=terms.bank, partner=purchase.partner)
-        if funder != award.funder:
-            yield from posted(before, before._replace(granted=before.pending, available=0), funder)
-            before = before._replace(granted=before.pending, available=0)
-    yield from posted(before, award.grant, award.funder)
+        funder, payers = payers_of_rule(old, rule, bank=terms.bank, partner=purchase.partner)
+        if (funder, payers) != (award.funder, award.payers):
+            whole = before._replace(granted=before.pending, available=0)
+            yield from unit_postings(benefit, before, whole, funder, payers)
+            before = whole
+    yield from unit_postings(benefit, before, award.grant, award.funder, award.payers)
 
 
 def _quote(

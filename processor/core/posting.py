@@ -189,17 +189,20 @@ def funder_party(programme: Programme, funder: Funder, *, bank: str, partner: Pa
     return programme.owner
 
 
-def payer_of(programme: Programme, rule: Rule, *, bank: str, partner: Partner | None) -> str:
-    """Return the party that pays for what a rule gives on one purchase.
+def payer_of(
+    programme: Programme, rule: Rule, *, bank: str, partner: Partner | None, funder: Funder | None = None
+) -> str:
+    """Return the party that pays for what a rule gives on one purchase; ``funder`` names one of several that do.
 
     What a period's purchases earn together is paid by the retailer of the rule's partners, also where a purchase that
     counted there turns out to be another one's: nobody else has back what that retailer paid.
     """
-    if rule.tally is not None and rule.funder is Funder.PARTNER:
+    funder = funder or rule.funder
+    if rule.tally is not None and funder is Funder.PARTNER:
         own = rule.when.partners
         if partner is None or partner.id not in own:
             partner = next((programme.partners[name] for name in sorted(own) if name in programme.partners), partner)
-    return funder_party(programme, rule.funder, bank=bank, partner=partner)
+    return funder_party(programme, funder, bank=bank, partner=partner)
 
 
 def miles_postings(before: Grant, after: Grant, funder: str) -> Iterator[Posting]:

@@ -11,7 +11,8 @@ from processor.core.budget import AtEdge, Budget
 from processor.core.cap import CapPeriod
 from processor.core.located_document import DocumentError, LocatedDocument, Path, shown
 from processor.core.money import exponent
-from processor.core.programme_checks import CURRENCIES, decimal, ids, payers_of
+from processor.core.programme_checks import CURRENCIES, decimal, ids
+from processor.core.programme_funding import check_one_payer, payers_of
 
 Errors = Iterator[DocumentError]
 
@@ -98,6 +99,10 @@ def _check_one_award(document: LocatedDocument, at: Path, budget: Path, rule: Pa
 
 def check_price(document: LocatedDocument, limit: Path, item: Path, rule: Path, what: str) -> Errors:
     """Demand that whoever pays for a rule's miles pays in the currency of a limit, which is a cap or a budget."""
+    several = list(check_one_payer(document, item, rule))
+    if several:
+        yield from several
+        return
     named, currency = document.get(*item), document.get(*limit, "currency")
     if document.get(*rule, "funder") == "owner":
         problem = f"{shown(named)} gives miles at the owner's cost, which have no price"

@@ -11,7 +11,8 @@ from processor.core.cap import Cap, CapHolder, CapPeriod
 from processor.core.located_document import DocumentError, LocatedDocument, Path, shown
 from processor.core.money import exponent
 from processor.core.programme_budgets import check_price
-from processor.core.programme_checks import banks_of, decimal, ids, payers_of
+from processor.core.programme_checks import decimal, ids
+from processor.core.programme_funding import banks_of, payers_of
 
 Errors = Iterator[DocumentError]
 

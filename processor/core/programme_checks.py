@@ -25,6 +25,7 @@ from processor.core.money import exponent
 from processor.core.programme_base import measures_billing
 from processor.core.programme_conditions import check_conditions
 from processor.core.programme_cycles import check_cycles
+from processor.core.programme_funding import banks_of, check_funding
 from processor.core.programme_person import check_person
 from processor.core.programme_qualification import check_qualifications
 from processor.core.programme_reward import check_rewards
@@ -260,48 +261,6 @@ def _check_decimals(document: LocatedDocument, path: Path, currency: str) -> Err
         yield document.error(path, problem, f"write at most {exponent(currency)} decimals")
 
 
-def _products_of(document: LocatedDocument, rule: Path) -> Iterator[Path]:
-    """Yield the card products a rule covers."""
-    chosen = document.get(*rule, "products")
-    for product in document.entries("card_products"):
-        if chosen == "all" or (isinstance(chosen, list) and document.get(*product, "id") in chosen):
-            yield product
-
-
-def banks_of(document: LocatedDocument, rule: Path) -> list[Path]:
-    """Return the banks whose cards a rule covers."""
-    wanted = {document.get(*product, "bank") for product in _products_of(document, rule)}
-    return [bank for bank in document.entries("banks") if document.get(*bank, "id") in wanted]
-
-
-def _check_funding(document: LocatedDocument) -> Errors:
-    """Demand a price wherever somebody other than the owner pays for miles, and the name of a partner that pays."""
-    for rule in rules_of(document):
-        funder = document.get(*rule, "funder")
-        if funder == "partner" and document.get(*rule, "partners") == "all":
-            problem = "is the partner, and purchases at no partner match the rule as well"
-            yield document.error((*rule, "funder"), problem, "name the partners, or write bank or owner")
-    for rule in document.entries("earning"):
-        for payer in payers_of(document, rule):
-            if document.get(*payer, "id") is not None and "mile_price" not in document.get(*payer):
-                problem = f"is {document.get(*payer, 'id')!r} for some purchases, which states no mile_price"
-                line = document.position(payer).line
-                yield document.error((*rule, "funder"), problem, f"write its mile_price at line {line}")
-
-
-def payers_of(document: LocatedDocument, rule: Path) -> list[Path]:
-    """Return the banks or retailers that pay for what a rule gives, none where the owner does."""
-    funder = document.get(*rule, "funder")
-    if funder == "bank":
-        return banks_of(document, rule)
-    chosen = document.get(*rule, "partners")
-    if funder != "partner" or not isinstance(chosen, list):
-        return []
-    partners = [path for path in document.entries("partners") if document.get(*path, "id") in chosen]
-    retailers = {document.get(*path, "retailer") for path in partners}
-    return [path for path in document.entries("retailers") if document.get(*path, "id") in retailers]
-
-
 def _check_rates(document: LocatedDocument) -> Errors:
     """Demand that a rule on the billing amount rates the currency of every bank whose cards it covers."""
     for rule in document.entries("earning"):
@@ -326,7 +285,7 @@ _CHECKS: Final[tuple[Callable[[LocatedDocument], Errors], ...]] = (
     _check_links,
     _check_card_ranges,
     _check_amounts,
-    _check_funding,
+    check_funding,
     _check_rates,
     check_conditions,
     check_person,

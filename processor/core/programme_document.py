@@ -53,6 +53,7 @@ from processor.core.programme_exchange import (
     rate_files,
     read_rate_files,
 )
+from processor.core.programme_funding import compile_split
 from processor.core.programme_qualification import compile_qualifications
 from processor.core.programme_reward import compile_reward, compile_validity
 from processor.core.programme_tallies import compile_cycle, compile_tally
@@ -317,6 +318,7 @@ def _rule(
         tally=tally,
         rounding=Rounding(entry.get("rounding", Rounding.DOWN)),
         funder=Funder(entry["funder"]),
+        split=compile_split(entry),
         when=compile_conditions(entry),
         priority=entry.get("priority", 0),
         exclusive=entry.get("exclusive"),

@@ -126,6 +126,7 @@ class Rule:
     ``entitlement`` names the soft reward that the rule gives, whose ``validity`` counts from the purchase.
     ``clawback`` says what a refund takes back; a multiplier follows what it multiplies.
     ``spent`` says what is taken of it that is available already.
+    ``split`` are the percentages of those who pay for it together, ``funder`` first; empty where it pays alone.
     ``convert`` says how amounts count that are in a currency which the rule does not name, None where they do not.
     ``order`` is the rule's place among all: miles first, then by stage, priority and identifier, never by its place in
     the document.
@@ -150,6 +151,7 @@ class Rule:
     clawback: Clawback = Clawback.EXACT
     spent: Spent = Spent.NEGATIVE
     convert: Convert | None = None
+    split: tuple[tuple[Funder, int], ...] = ()
     stage: Stage = field(init=False, repr=False, compare=False)
     order: tuple[int, Stage, int, str] = field(init=False, repr=False, compare=False)
 

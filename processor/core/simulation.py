@@ -415,6 +415,7 @@ def _transaction_as_data(result: SimulatedTransaction) -> dict[str, Any]:
                 "benefit": award.benefit.value,
                 "unit": award.grant.unit,
                 "funder": award.funder,
+                **({"payers": [list(payer) for payer in award.payers]} if award.payers else {}),
                 "pending_change": award.pending_change,
                 "available_change": award.available_change,
                 "granted": award.grant.granted,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from processor.core.account_terms import AccountTerms
 from processor.core.awarding import Award, Carried, rule_of
+from processor.core.funding import Payers, payers_of, unit_postings
 from processor.core.grant import Grant, release
 from processor.core.kept_purchase import Purchase
 from processor.core.posting import UNITS_POSTED, Posting, charge_postings, payer_of
@@ -51,10 +52,10 @@ def withdraw(purchase: Purchase, survivor: bytes, terms: AccountTerms) -> Withdr
     postings: list[Posting] = []
     for grant in purchase.grants:
         rule = rule_of(grant.rule, programme, purchase, terms)
-        funder = payer_of_rule(programme, rule, bank=terms.bank, partner=purchase.partner)
+        funder, payers = payers_of_rule(programme, rule, bank=terms.bank, partner=purchase.partner)
         nothing = Grant(rule=grant.rule, unit=grant.unit)
         if rule.benefit in UNITS_POSTED:
-            postings.extend(UNITS_POSTED[rule.benefit](grant, nothing, funder))
+            postings.extend(unit_postings(rule.benefit, grant, nothing, funder, payers))
         awards.append(
             Award(
                 rule=rule.id,
@@ -65,6 +66,7 @@ def withdraw(purchase: Purchase, survivor: bytes, terms: AccountTerms) -> Withdr
                 available_change=-grant.available,
                 cut_by=None,
                 asked=grant,
+                payers=payers,
             )
         )
     postings.extend(charge_postings(purchase.charges, {}))
@@ -83,7 +85,8 @@ def withdraw(purchase: Purchase, survivor: bytes, terms: AccountTerms) -> Withdr
     )
 
 
-def payer_of_rule(programme: Programme, rule: Rule, *, bank: str, partner: str | None) -> str:
-    """Return the party that pays for a rule at a brand, None where a purchase matched none."""
+def payers_of_rule(programme: Programme, rule: Rule, *, bank: str, partner: str | None) -> tuple[str, Payers]:
+    """Return who pays for a rule at a brand, None where no brand matched, and who pays together if several do."""
     matched = programme.partners[partner] if partner else None
-    return payer_of(programme, rule, bank=bank, partner=matched)
+    funder = payer_of(programme, rule, bank=bank, partner=matched)
+    return funder, payers_of(programme, rule, bank=bank, partner=matched)

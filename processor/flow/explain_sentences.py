@@ -147,6 +147,9 @@ def _weighed(programme: Programme, entry: Considered, recomputed: Recomputed) ->
     if own:
         given = _given(programme, own[0].rule, entry, recomputed, own[0].cleared)
         yield f"{given}; granted are {granted}, {available} of them available."
+        if own[0].rule.split:
+            shares = ", ".join(f"{percent} % by the {funder.value}" for funder, percent in own[0].rule.split)
+            yield f"What rule {entry.rule} gives is paid {shares}."
     else:
         before = units(programme, entry.asked_granted, entry.unit)
         yield f"Rule {entry.rule} had granted {before} and gives the purchase nothing now; granted are {granted}."
