@@ -3,6 +3,7 @@
 It is asked of rules that exclude each other: a group of rules that never meet decides nothing.
 It compares what one purchase has one of: its partner, its place, its time, its amount.
 What it cannot tell, such as what an expression says, counts as met.
+It also finds rules that can never count, because another one of their group applies wherever they do and goes before.
 """
 
 from collections.abc import Callable, Iterable
@@ -10,7 +11,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any, Final
 
-from processor.core.located_document import LocatedDocument, Path
+from processor.core.located_document import LocatedDocument, Path, shown
 from processor.core.programme_base import measures_billing
 from processor.core.programme_conditions import codes_of
 from processor.core.programme_person import tiers_of
@@ -32,6 +33,51 @@ def apart_in(document: LocatedDocument, one: Path, other: Path) -> str | None:
         if _dates_apart(document, one, other):
             return "date"
     return "amount" if _amounts_apart(document, one, other) else None
+
+
+def outdone_in(document: LocatedDocument, rule: Path, rules: Iterable[Path], best: str | None) -> str | None:
+    """Return why a rule of an exclusive group can never count, None where it may.
+
+    It never does beside a bonus that applies wherever it does and always goes before it: by what both give where both
+    are bonuses, or by priority.
+    """
+    for other in rules:
+        if other == rule or not _covers(document, other, rule):
+            continue
+        why = _goes_before(document, other, rule, best)
+        if why is not None:
+            return f"{shown(document.get(*other, 'id'))} applies wherever it does and {why}"
+    return None
+
+
+def _covers(document: LocatedDocument, other: Path, rule: Path) -> bool:
+    """Tell whether a rule asks for nothing that another one does not ask for just so."""
+    for key in ("partners", "products"):
+        mine, theirs = document.get(*rule, key), document.get(*other, key)
+        if theirs != "all" and not (isinstance(theirs, list) and isinstance(mine, list) and set(mine) <= set(theirs)):
+            return False
+    when, asked = document.get(*rule, "when") or {}, document.get(*other, "when") or {}
+    if asked.keys() & {"opted_in", "listed"} or document.get(*other, "base") != document.get(*rule, "base"):
+        return False
+    return all(key in when and when[key] == wanted for key, wanted in asked.items())
+
+
+def _goes_before(document: LocatedDocument, other: Path, rule: Path, best: str | None) -> str | None:
+    """Return why a bonus always counts rather than a rule that it covers, None where it may not."""
+    given, bonus = document.get(*other, "bonus", "miles"), document.get(*rule, "bonus", "miles")
+    names = document.get(*other, "id"), document.get(*rule, "id")
+    if given is None or None in names:
+        return None
+    if best == "first":
+        places = [(document.get(*path, "priority") or 0, document.get(*path, "id")) for path in (other, rule)]
+        return "goes first" if places[0] < places[1] else None
+    if bonus is None:
+        return None
+    if Decimal(given) == Decimal(bonus):
+        return "gives as much, before it by identifier" if names[0] < names[1] else None
+    if (Decimal(given) > Decimal(bonus)) is (best == "holder"):
+        return "always gives more" if best == "holder" else "always costs less"
+    return None
 
 
 def _listed(*path: str) -> Callable[[LocatedDocument, Path], frozenset[Any] | None]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 
 from processor.core.located_document import DocumentError, LocatedDocument, Path, shown
-from processor.core.programme_overlap import apart_in
+from processor.core.programme_overlap import apart_in, outdone_in
 
 Errors = Iterator[DocumentError]
 
@@ -43,10 +43,12 @@ def _check_groups(document: LocatedDocument, earning: dict[str, Path]) -> Errors
             expected = "name it under exclusive of two rules or more, or remove it"
             yield document.error((*path, "id"), f"{shown(group)} is the group of {len(rules)} rules", expected)
         for rule in rules if group is not None and len(rules) > 1 else ():
-            yield from _check_member(document, rule, rules, earning)
+            yield from _check_member(document, rule, rules, earning, document.get(*path, "best"))
 
 
-def _check_member(document: LocatedDocument, rule: Path, rules: list[Path], earning: dict[str, Path]) -> Errors:
+def _check_member(
+    document: LocatedDocument, rule: Path, rules: list[Path], earning: dict[str, Path], best: str | None
+) -> Errors:
     at, first = (*rule, "exclusive"), rules[0]
     if rule[0] != first[0]:
         problem = "is a group of earning rules, and this one gives a discount"
@@ -60,6 +62,9 @@ def _check_member(document: LocatedDocument, rule: Path, rules: list[Path], earn
             reasons = " or ".join(dict.fromkeys(what for what in apart if what is not None))
             problem = f"is a group in which this rule never meets another: no {reasons} is common to both"
             yield document.error(at, problem, "remove it here, or let the conditions of its rules overlap")
+        elif (outdone := outdone_in(document, rule, rules, best)) is not None:
+            problem = f"is a group in which this rule never counts: {outdone}"
+            yield document.error(at, problem, "remove the rule, or let the other one apply to less")
     multiplied = {
         named for path in document.entries("earning") for named in document.get(*path, "multiply", "rules") or ()
     }

@@ -147,6 +147,75 @@ def test_rules_whose_conditions_exclude_each_other_are_no_group(one: str, other:
 
 
 @pytest.mark.parametrize(
+    ("best", "one", "other", "outdone", "why"),
+    [
+        (
+            "holder",
+            "bonus: {miles: 1}",
+            "bonus: {miles: 2}",
+            "pair-one",
+            "'pair-other' applies wherever it does",
+        ),
+        (
+            "funder",
+            "bonus: {miles: 1}",
+            "bonus: {miles: 2}",
+            "pair-other",
+            "always costs less",
+        ),
+        ("holder", "bonus: {miles: 2}", "bonus: {miles: 2}", "pair-other", "gives as much, before it by identifier"),
+        (
+            "holder",
+            "bonus: {miles: 1}, when: {channels: [wallet]}",
+            "bonus: {miles: 2}",
+            "pair-one",
+            "always gives more",
+        ),
+        ("first", "bonus: {miles: 9}, priority: 5", "bonus: {miles: 2}", "pair-one", "goes first"),
+        ("first", "bonus: {miles: 9}", "bonus: {miles: 2}", "pair-other", "goes first"),
+    ],
+)
+def test_a_rule_that_can_never_count_is_refused(best: str, one: str, other: str, outdone: str, why: str) -> None:
+    """Beside a bonus that applies wherever it does and always goes before it, a rule of a group is there in vain."""
+    errors = parse_programme(_paired(best, one, other), merchants=MERCHANTS, source="programme.yaml", revision=1)
+
+    assert isinstance(errors, tuple)
+    (error,) = errors
+    assert error.problem.startswith("is a group in which this rule never counts: ")
+    assert why in error.problem
+    assert error.line == 1 + next(
+        number for number, line in enumerate(_paired(best, one, other).splitlines()) if outdone in line
+    )
+
+
+@pytest.mark.parametrize(
+    ("best", "one", "other"),
+    [
+        ("holder", "bonus: {miles: 1}", "bonus: {miles: 2}, when: {channels: [wallet]}"),
+        ("holder", "bonus: {miles: 1}", 'rate: {miles: 2, per: {EUR: "1.00"}}, rounding: down'),
+        ("first", 'rate: {miles: 2, per: {EUR: "1.00"}}, rounding: down', "bonus: {miles: 2}"),
+        ("first", "bonus: {miles: 1}, when: {channels: [wallet]}", "bonus: {miles: 2}"),
+    ],
+)
+def test_a_rule_that_counts_for_some_purchase_stays(best: str, one: str, other: str) -> None:
+    """Where the other one asks for more, or gives by the amount, each may count."""
+    parsed = parse_programme(_paired(best, one, other), merchants=MERCHANTS, source="programme.yaml", revision=1)
+
+    assert not isinstance(parsed, tuple), parsed
+
+
+def _paired(best: str, one: str, other: str) -> str:
+    """Return the example with two more rules of a group of their own."""
+    rules = "".join(
+        f"  - {{id: {name}, partners: all, products: all, {gives}, funder: owner, exclusive: pair}}\n"
+        for name, gives in (("pair-one", one), ("pair-other", other))
+    )
+    return DOCUMENT.replace("exclusive:\n", f"exclusive:\n  - {{id: pair, best: {best}}}\n", 1).replace(
+        "earning:\n", f"earning:\n{rules}", 1
+    )
+
+
+@pytest.mark.parametrize(
     ("one", "other"),
     [
         ('mccs: ["5411-5499"]', 'mccs: ["5499-5510"]'),
