@@ -9,6 +9,7 @@ from operator import attrgetter
 from typing import Final, NamedTuple
 
 from processor.core.circumstances import Circumstances
+from processor.core.clawback import whole_of
 from processor.core.contest import Entitlement, Lost, add, contest
 from processor.core.event import CLEARING_KINDS, Event
 from processor.core.expressed import unexpressed
@@ -21,6 +22,7 @@ from processor.core.plan import Plan
 from processor.core.programme import Partner, Programme
 from processor.core.purchase import Amounts, Folded
 from processor.core.ripening import follow
+from processor.core.rule import Clawback
 from processor.core.steps import PLAIN, Bearing, Step, Steps, bearing_of
 from processor.core.taken_off import for_goods
 from processor.core.till import entitle_at_till
@@ -121,6 +123,8 @@ def entitle_amounts(
         unrated, bearing, given = _measured(plan, folded)
         if folded.course is not None:
             given = follow(programme, folded, at.product, given, lambda other: _measured(plan, other)[2])
+        if programme.in_proportion and plan.has_edges:
+            bearing = _followed(programme, bearing, _measured(plan, whole_of(folded))[1])
     if bearing.contested or bearing.multipliers:
         given = contest(programme, bearing, given, lost)
     given += at_till
@@ -140,6 +144,20 @@ def _measured(plan: Plan, folded: Folded) -> tuple[tuple[str, ...], Bearing, lis
         steps = _steps(plan, folded.billing[0], folded.transaction[0])
         return steps.unrated, steps.bearing, _given(steps.steps, folded.billing[0], folded.transaction[0])
     return _measured_in_several(plan, folded)
+
+
+def _followed(programme: Programme, now: Bearing, whole: Bearing) -> Bearing:
+    """Return how rules bear on each other where what multiplies a rule follows it, also in the amounts it asks for.
+
+    What multiplies a rule that takes back in proportion asks for those before anything was given back.
+    """
+    multipliers = {
+        rule: own
+        for bearing, clawback in ((now, Clawback.EXACT), (whole, Clawback.PROPORTIONAL))
+        for rule, own in bearing.multipliers.items()
+        if programme.rule(rule).clawback is clawback
+    }
+    return Bearing(now.contested or whole.contested, now.late | whole.late, multipliers)
 
 
 def _steps(plan: Plan, billing: Amounts, transaction: Amounts) -> Steps:

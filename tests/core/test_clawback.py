@@ -17,7 +17,7 @@ from processor.core.event import Event
 from processor.core.expression import Expression, compile_expression
 from processor.core.money import Rounding
 from processor.core.programme import Programme
-from processor.core.rule import AmountBase, Benefit, Clawback, Funder, Rule
+from processor.core.rule import AmountBase, Benefit, Clawback, Funder, Multiplication, Rule
 from processor.core.timing import Moment, Timing
 from tests.core.strategies import FIRST, UNIT, authorized, eur, presented, ratio, refunded
 from tests.core.test_timing import PURCHASE, books_of, days, held, said, sweep
@@ -153,3 +153,20 @@ def test_an_expression_is_asked_of_the_whole_purchase(
     programme = programme_of(replace(TEN, when=Conditions(amounts=amounts, expression=condition)))
     events = said(presented("p", eur(100_00)), 1), said(refunded("r", eur(21_00)), 2)
     assert (0, left) == held(programme, *events)
+
+
+def test_a_multiplier_follows_what_it_multiplies() -> None:
+    """60 miles are doubled from 50.00 EUR on; 20.00 EUR back take a third of both, although 40.00 EUR are left."""
+    points = replace(PLAIN, id="points", rates={"EUR": ratio(1, 100)}, clawback=Clawback.PROPORTIONAL)
+    twice = replace(
+        PLAIN,
+        id="twice",
+        rates={},
+        multiplication=Multiplication(rules=frozenset({"points"}), by=ratio(2, 1)),
+        when=Conditions(amounts={"EUR": AmountRange(lowest=50_00, highest=None)}),
+    )
+    programme = replace(FIRST, rules=(points, twice), caps=())
+    books = books_of(programme, [said(presented("p", eur(60_00)), 1), said(refunded("r", eur(20_00)), 2)])
+
+    grants = books.purchases[PURCHASE].grants
+    assert {"points": 40, "twice": 40} == {grant.rule: grant.granted for grant in grants}
