@@ -5,7 +5,7 @@ What was refunded comes off what is not due yet, so that nothing is posted to be
 takes back what was posted.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import date, timedelta
 from typing import Protocol
 
@@ -130,32 +130,35 @@ def due_days(programme: Programme, folded: Folded, product: str) -> list[date]:
     return sorted(due_on for due_on in found if due_on is not None)
 
 
-def expected_days(programme: Programme, folded: Folded, weighed: Iterable[Weighed]) -> dict[str, date]:
+def expected_days(
+    programme: Programme, folded: Folded, weighed: Iterable[Weighed], held: Collection[str] = ()
+) -> dict[str, date]:
     """Return the day on which all that each rule has pending is expected to be posted.
 
     What is authorized is expected to clear in the programme's days for it.
-    A rule that waits for a release, or has nothing pending, has none; a multiplier has that of what it multiplies.
+    A rule that waits for a release, is ``held`` for review or has nothing pending, has none; a multiplier has that of
+    what it multiplies.
     """
-    product = folded.anchor.product if folded.anchor else ""
-    rules = {rule.id: rule for rule in programme.rules}
     found: dict[str, date] = {}
     for entry in weighed:
-        if not entry.grant.pending or entry.rule not in rules:
+        if not entry.grant.pending or entry.rule in held or not programme.has(entry.rule):
             continue
-        rule = rules[entry.rule]
-        bases = [rule] if rule.multiplication is None else [rules[base] for base in rule.multiplication.rules]
-        days = [_expected_on(programme, base, folded, product) for base in bases]
+        rule = programme.rule(entry.rule)
+        bases = [rule] if rule.multiplication is None else [programme.rule(base) for base in rule.multiplication.rules]
+        days = [_expected_on(programme, base, folded) for base in bases]
         if None not in days:
             found[rule.id] = max(day for day in days if day is not None)
     return found
 
 
-def _expected_on(programme: Programme, rule: Rule, folded: Folded, product: str) -> date | None:
-    course, timing = folded.course or Course(), rule.timing
-    day = statement_day_of(programme, product)
-    waiting = [] if timing is None else [p.on for p in course.cleared if not course.is_due(p, timing, rule.id, day)]
-    if folded.anchor is not None and any(entry.open_minor for entry in folded.amounts(rule.base)):
-        waiting.append(folded.anchor.local_date + timedelta(days=programme.clearing_days))
-    if not waiting:
-        return None
-    return max(waiting) if timing is None else timing.due_on(max(waiting), day)
+def _expected_on(programme: Programme, rule: Rule, folded: Folded) -> date | None:
+    anchor, timing = folded.anchor, rule.timing
+    clears = anchor and anchor.local_date + timedelta(days=programme.clearing_days)
+    is_open = any(entry.open_minor for entry in folded.amounts(rule.base))
+    if timing is None:
+        return clears if is_open else None
+    course, day = folded.course or Course(), statement_day_of(programme, anchor.product if anchor else "")
+    waiting = [part.on for part in course.cleared if not course.is_due(part, timing, rule.id, day)]
+    if clears is not None and is_open:
+        waiting.append(clears)
+    return timing.due_on(max(waiting), day) if waiting else None

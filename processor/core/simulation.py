@@ -65,7 +65,7 @@ class SimulatedTransaction:
     ``awards`` are changes of what rules grant the purchase: pending until it clears, then available.
     ``unrated`` names the rules that have no rate for its currency.
     ``kept`` is what the holder keeps of what refunds of the purchase took back.
-    ``expected`` is the day on which what a rule has pending is expected, where not all is posted as soon as it clears.
+    ``expected`` is the day on which what a rule has pending is expected to be posted.
     ``excluded_as`` is the category that is excluded, empty where none is by which it is told.
     ``taken_off`` are parts of its purchase that are not for goods: each with its currency and minor units.
     ``converted`` are the amounts that rules converted into another currency, and by which rates.
@@ -249,9 +249,7 @@ def _simulated(account: _Account, transaction: Transaction, ordered: Sequence[Pr
         unrated=decision.unrated,
         postings=decision.postings,
         kept=decision.purchase.kept,
-        expected=expected_days(decision.programme, decision.folded, decision.considered)
-        if decision.folded.course
-        else {},
+        expected=expected_days(decision.programme, decision.folded, decision.considered),
         excluded_as=_excluded_as(decision),
         taken_off=decision.folded.taken_off,
         converted=tuple(_converted(decision)),

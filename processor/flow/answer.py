@@ -37,7 +37,8 @@ def acknowledge(incoming: IncomingMessage, submission: Submission, dialect: Dial
 def award_lines(verdict: Verdict) -> tuple[AwardLine, ...]:
     """Return what a decision changed, in its own purchase and in others, from its stored document."""
     expected = verdict.detail.get("expected", {})
-    changes = (*verdict.detail.get("changes", ()), *verdict.detail.get("elsewhere", ()))
+    changes = [(change, expected.get(change[0], "")) for change in verdict.detail.get("changes", ())]
+    changes += [(change, "") for change in verdict.detail.get("elsewhere", ())]
     return tuple(
         [
             AwardLine(
@@ -47,9 +48,9 @@ def award_lines(verdict: Verdict) -> tuple[AwardLine, ...]:
                 posted_change=posted_change,
                 granted=granted,
                 discount=discount,
-                expected_date=expected.get(rule, ""),
+                expected_date=expected_date,
             )
-            for rule, unit, pending_change, posted_change, granted, discount in changes
+            for (rule, unit, pending_change, posted_change, granted, discount), expected_date in changes
         ]
     )
 

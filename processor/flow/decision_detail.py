@@ -124,18 +124,14 @@ def _circumstances(anchor: Event, *, zoned: bool) -> dict[str, Any]:
 
 
 def _add_course(detail: dict[str, Any], decision: Decision) -> None:
-    """Add how the purchase has come along since it cleared, of which most programmes ask nothing."""
+    """Add how the purchase came along since it cleared, where the programme asks, and when what is pending is due."""
     if decision.folded.course is not None:
         detail["inputs"]["course"] = _course_to_data(decision.folded.course)
-        detail["expected"] = _expected(decision)
+    expected = expected_days(decision.programme, decision.folded, decision.considered)
+    if expected:
+        detail["expected"] = {rule: day.isoformat() for rule, day in expected.items()}
     if decision.purchase.kept:
         detail["kept"] = [list(entry) for entry in decision.purchase.kept]
-
-
-def _expected(decision: Decision) -> dict[str, str]:
-    """Return the day on which what each rule has pending is expected to be posted."""
-    expected = expected_days(decision.programme, decision.folded, decision.considered)
-    return {rule: day.isoformat() for rule, day in expected.items()}
 
 
 def _course_to_data(course: Course) -> dict[str, Any]:

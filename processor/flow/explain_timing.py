@@ -12,11 +12,8 @@ from processor.core.timing import Moment, Timing
 
 
 def timing_sentences(programme: Programme, detail: Mapping[str, Any], folded: Folded) -> Iterator[str]:
-    """Yield when the rules that were weighed post what has cleared; nothing where all of it is posted at once."""
-    course = detail["inputs"].get("course")
-    if course is None:
-        return
-    through = course.get("due_through")
+    """Yield when the rules that were weighed post what has cleared, and when what they have pending is expected."""
+    through = detail["inputs"].get("course", {}).get("due_through")
     if through is not None:
         yield f"What is due up to {through} is posted."
     rules = {rule.id: rule for rule in programme.rules}
@@ -24,7 +21,7 @@ def timing_sentences(programme: Programme, detail: Mapping[str, Any], folded: Fo
         if rule_id in rules and rules[rule_id].clawback is Clawback.PROPORTIONAL:
             back = _part(given_back(folded, rules[rule_id].base).of_whole)
             yield f"Rule {rule_id} takes back in proportion: {back} of what was bought was given back."
-    expected = detail.get("expected", {})
+    expected = {} if detail.get("quote") else detail.get("expected", {})
     for rule_id, _, _, granted, available, *_ in detail.get("considered", ()):
         rule = rules.get(rule_id)
         if rule is not None and granted != available:

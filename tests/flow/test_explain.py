@@ -67,6 +67,7 @@ def test_an_award_says_what_matched_and_what_each_rule_gave(pipeline: Pipeline) 
     assert Reason.EARNED == explanation.reason
     day = "as a purchase of 2026-11-20"
     amount, none = "billed, rounded down: 100.00 EUR entitle to", "0 SKY of them available"
+    rules = ("base", "grocery-bonus", "premium")
     assert (
         "What the purchase is granted rose, or what was promised became available.",
         f"It was decided under revision 1 of programme skyways, with card product alpha-gold, {day}.",
@@ -78,6 +79,7 @@ def test_an_award_says_what_matched_and_what_each_rule_gave(pipeline: Pipeline) 
         "The message changed rule base by +50 SKY pending and +0 SKY available.",
         "The message changed rule grocery-bonus by +100 SKY pending and +0 SKY available.",
         "The message changed rule premium by +25 SKY pending and +0 SKY available.",
+        *[f"What rule {rule} has pending is expected to be posted on 2026-11-23." for rule in rules],
         "Rule fuel-bonus does not apply: it is for partners bluefuel.",
         "Rule travel-bonus does not apply: it is for partners harbor-grill, harbor-hotel, trattoria-uno.",
         "Rule volt-bonus does not apply: it is for partners volt.",

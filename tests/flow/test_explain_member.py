@@ -57,7 +57,7 @@ def test_a_purchase_that_earns(pipeline: Pipeline) -> None:
         "On 20 November 2026 you paid 100.00 Euro.",
         "This purchase counts.",
         "It gives you 75 x Skyways mile in all.",
-        "75 x Skyways mile of it are still to come, once the shop has collected the payment.",
+        "75 x Skyways mile of it are still to come, expected on 23 November 2026.",
     )
     assert_plain(pipeline, "skyways", found)
 
