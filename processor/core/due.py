@@ -101,4 +101,5 @@ def expected_in(programme: Programme, purchase: Purchase) -> dict[str, date]:
     """Return the day on which what each rule has pending for a purchase is expected to be posted."""
     weighed = [_Weighed(grant.rule, grant) for grant in purchase.grants]
     programme = programme.of_statement_day(purchase.statement_day)
-    return expected_days(programme, folded_under(programme, purchase), weighed)
+    held = held_rules(purchase.grants, purchase.events)
+    return expected_days(programme, folded_under(programme, purchase), weighed, held)

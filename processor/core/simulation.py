@@ -34,6 +34,7 @@ from processor.core.outcome import Reason
 from processor.core.person import Fact, FactKind
 from processor.core.posting import MEMBER_AVAILABLE, MEMBER_PENDING, Posting, party_of
 from processor.core.programme import Link, Programme
+from processor.core.review import held_rules
 from processor.core.ripening import expected_days
 from processor.core.rule import Benefit
 from processor.core.simulated_event import SAID_OF_PURCHASES, message_about, named_id
@@ -66,6 +67,7 @@ class SimulatedTransaction:
     ``unrated`` names the rules that have no rate for its currency.
     ``kept`` is what the holder keeps of what refunds of the purchase took back.
     ``expected`` is the day on which what a rule has pending is expected to be posted.
+    ``held`` are the rules of which something is held for review still.
     ``excluded_as`` is the category that is excluded, empty where none is by which it is told.
     ``taken_off`` are parts of its purchase that are not for goods: each with its currency and minor units.
     ``converted`` are the amounts that rules converted into another currency, and by which rates.
@@ -80,6 +82,7 @@ class SimulatedTransaction:
     unrated: tuple[str, ...]
     postings: tuple[Posting, ...]
     expected: Mapping[str, date] = field(default_factory=dict)
+    held: tuple[str, ...] = ()
     kept: tuple[Kept, ...] = ()
     excluded_as: str = ""
     taken_off: tuple[tuple[str, str, int], ...] = ()
@@ -236,6 +239,7 @@ def _simulated(account: _Account, transaction: Transaction, ordered: Sequence[Pr
     if decision.reason is not Reason.QUOTED:
         _add_up(account, decision.awards, decision.postings)
         account.booked += bookings_of(decision, transaction.at)
+    held = held_rules(decision.purchase.grants, decision.purchase.events)
     tiers: tuple[TierChange, ...] = ()
     if stood is not None:
         tiers = simulated_tiers(terms, stood, decision, at=int(transaction.at.timestamp()))
@@ -249,7 +253,8 @@ def _simulated(account: _Account, transaction: Transaction, ordered: Sequence[Pr
         unrated=decision.unrated,
         postings=decision.postings,
         kept=decision.purchase.kept,
-        expected=expected_days(decision.programme, decision.folded, decision.considered),
+        expected=expected_days(decision.programme, decision.folded, decision.considered, held),
+        held=held,
         excluded_as=_excluded_as(decision),
         taken_off=decision.folded.taken_off,
         converted=tuple(_converted(decision)),
@@ -419,7 +424,7 @@ def _transaction_as_data(result: SimulatedTransaction) -> dict[str, Any]:
                 "granted": award.grant.granted,
                 "entitled": award.grant.entitled,
                 "cut_by": award.cut_by,
-                **({"held_by": award.grant.review} if award.grant.review else {}),
+                **({"held_by": award.grant.review} if award.grant.review and award.rule in result.held else {}),
                 **({"expected": result.expected[award.rule].isoformat()} if award.rule in result.expected else {}),
             }
             for award in result.awards

@@ -3,7 +3,7 @@
 ``flow/answer.py`` and ``flow/explain.py`` read these documents; their keys and the places in their lists never change.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import date
 from typing import Any
 
@@ -14,6 +14,7 @@ from processor.core.event import CLEARING_KINDS, Event
 from processor.core.money import Money
 from processor.core.outcome import Reason
 from processor.core.purchase import Amounts
+from processor.core.review import held_rules
 from processor.core.ripening import expected_days
 from processor.core.rule import Benefit
 from processor.flow.stored_member import member_to_values
@@ -34,7 +35,8 @@ def decision_detail(decision: Decision) -> dict[str, Any]:
             **_product_codes(decision),
         },
     }
-    _add_course(detail, decision)
+    held = held_rules(decision.purchase.grants, decision.purchase.events) if decision.programme.velocity else ()
+    _add_course(detail, decision, held)
     if decision.folded.anchor is not None:
         detail["inputs"].update(_circumstances(decision.folded.anchor, zoned=decision.programme.zoned))
         if decision.programme.asked is not None:
@@ -50,7 +52,7 @@ def decision_detail(decision: Decision) -> dict[str, Any]:
         detail["elsewhere"] = [_change_to_list(award) for award in decision.elsewhere]
     if decision.considered:
         detail["considered"] = [_considered_to_list(award) for award in decision.considered]
-    detail.update(_review(decision) if decision.programme.velocity else {})
+    detail.update(_review(decision, held) if decision.programme.velocity else {})
     if decision.qualifying or decision.tiers:
         detail.update(tiers_to_data(decision))
     if decision.unrated:
@@ -58,11 +60,16 @@ def decision_detail(decision: Decision) -> dict[str, Any]:
     return detail
 
 
-def _review(decision: Decision) -> dict[str, Any]:
-    """Return what a velocity limit held for review, each with its limit, and what operations refused."""
+def _review(decision: Decision, waiting: Collection[str]) -> dict[str, Any]:
+    """Return what a velocity limit held for review, each with its limit, and what operations released and refused.
+
+    ``waiting`` are the rules of which operations have said nothing yet.
+    """
     held = [[award.rule, award.grant.unit, award.grant.review] for award in decision.considered if award.grant.review]
+    released = sorted({rule for rule, *_ in held}.difference(waiting))
     return {
         **({"held": held} if held else {}),
+        **({"released": released} if released else {}),
         **({"refused": list(decision.refused)} if decision.refused else {}),
     }
 
@@ -123,11 +130,11 @@ def _circumstances(anchor: Event, *, zoned: bool) -> dict[str, Any]:
     return values
 
 
-def _add_course(detail: dict[str, Any], decision: Decision) -> None:
+def _add_course(detail: dict[str, Any], decision: Decision, held: Collection[str]) -> None:
     """Add how the purchase came along since it cleared, where the programme asks, and when what is pending is due."""
     if decision.folded.course is not None:
         detail["inputs"]["course"] = _course_to_data(decision.folded.course)
-    expected = expected_days(decision.programme, decision.folded, decision.considered)
+    expected = expected_days(decision.programme, decision.folded, decision.considered, held)
     if expected:
         detail["expected"] = {rule: day.isoformat() for rule, day in expected.items()}
     if decision.purchase.kept:

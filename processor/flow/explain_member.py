@@ -104,31 +104,39 @@ def _purchase(programme: Programme, detail: Mapping[str, Any], recomputed: Recom
 
 def _given(programme: Programme, detail: Mapping[str, Any], recomputed: Recomputed) -> Iterator[str]:
     """Yield what the purchase gives in all, unit by unit, and when what is still to come is expected."""
+    held = _held(detail)
     granted: dict[str, int] = {}
     available: dict[str, int] = {}
+    waits: dict[str, int] = {}
     expected: dict[str, set[str]] = {}
     for entry in recomputed.considered:
         granted[entry.unit] = granted.get(entry.unit, 0) + entry.granted
         available[entry.unit] = available.get(entry.unit, 0) + entry.available
-        if entry.granted != entry.available and entry.rule in detail.get("expected", {}):
+        if (entry.rule, entry.unit) in held:
+            waits[entry.unit] = waits.get(entry.unit, 0) + entry.granted - entry.available
+        elif entry.granted != entry.available and entry.rule in detail.get("expected", {}):
             expected.setdefault(entry.unit, set()).add(detail["expected"][entry.rule])
     would = "would give" if detail.get("quote") else "gives"
     for unit, amount in granted.items():
         if amount:
             yield f"It {would} you {units(programme, amount, unit)} in all."
         if not detail.get("quote"):
-            yield from _when(programme, unit, (amount, available[unit]), expected.get(unit, set()))
+            given = amount, available[unit], waits.get(unit, 0)
+            yield from _when(programme, unit, given, expected.get(unit, set()))
 
 
-def _when(programme: Programme, unit: str, given: tuple[int, int], expected: set[str]) -> Iterator[str]:
-    """Yield when what is given becomes the member's; ``given`` is what there is in all, and what of it has come."""
-    granted, available = given
-    coming = granted - available
+def _when(programme: Programme, unit: str, given: tuple[int, int, int], expected: set[str]) -> Iterator[str]:
+    """Yield when what is given becomes the member's, save for what somebody is still to look at.
+
+    ``given`` is what there is in all, what of it has come, and what of it is looked at.
+    """
+    granted, available, held = given
+    coming = granted - available - held
     at_owner = programme.accruals is not None and unit == programme.unit
     if available > 0 and at_owner:
         owner = programme.parties[programme.owner].name
         yield f"{units(programme, available, unit)} of it go to {owner}, and are yours once it confirms them."
-    elif available > 0 and coming > 0:
+    elif 0 < available < granted:
         yield f"{units(programme, available, unit)} of it are yours already."
     if coming > 0 and expected:
         days = " and ".join(day(date.fromisoformat(each)) for each in sorted(expected))
@@ -184,13 +192,18 @@ def _reduced(programme: Programme, entry: Considered) -> Iterator[str]:
 
 def _reviewed(programme: Programme, detail: Mapping[str, Any], recomputed: Recomputed) -> Iterator[str]:
     """Yield what somebody is still to look at, and that something was refused."""
-    held = {(rule, unit) for rule, unit, _ in detail.get("held", ())}
+    held = _held(detail)
     for entry in recomputed.considered:
         if (entry.rule, entry.unit) in held and entry.granted > entry.available:
             waits = units(programme, entry.granted - entry.available, entry.unit)
             yield f"You earned much in a short time, so that somebody looks at {waits} before they are yours."
     if detail.get("refused"):
         yield "Somebody looked at this purchase and decided that part of what it would give is not given."
+
+
+def _held(detail: Mapping[str, Any]) -> set[tuple[str, str]]:
+    """Return the rules, each with its unit, of which somebody is still to look at what they give."""
+    return {(rule, unit) for rule, unit, _ in detail.get("held", ()) if rule not in detail.get("released", ())}
 
 
 def _tiers(programme: Programme, detail: Mapping[str, Any]) -> Iterator[str]:

@@ -10,11 +10,12 @@ from processor.core.velocity import Velocity
 
 def review_sentences(programme: Programme, detail: Mapping[str, Any]) -> Iterator[str]:
     """Yield which velocity limit held what, and what operations said; nothing where nothing was ever held."""
+    released = detail.get("released", ())
     available = {(rule, unit): posted for rule, unit, _, _, posted, *_ in detail.get("considered", ())}
     for rule, unit, name in detail.get("held", ()):
         limit = next((known for known in programme.velocity if known.id == name), None)
         terms = "" if limit is None else f", {_terms(programme, limit)},"
-        if available.get((rule, unit)):
+        if rule in released or available.get((rule, unit)):
             yield f"Velocity limit {name}{terms} held what rule {rule} gives, and operations released it."
         else:
             yield f"Velocity limit {name}{terms} holds what rule {rule} gives until operations release or refuse it."
