@@ -7,7 +7,7 @@ import typer
 from processor.cli.client import ANSWER_SECONDS, DEFAULT_SERVER, ServerOption, connect, list_pages
 from processor.cli.failure import CommandError
 from processor.cli.options import JsonOption, LimitOption
-from processor.cli.output import amount_of_unit, document_of, instant, more_exist, show_json, show_table
+from processor.cli.output import amount_of_unit, document_of, instant, more_exist, say, show_json, show_table
 from processor.v1.operations_pb2 import (
     Budget,
     BudgetShare,
@@ -45,6 +45,9 @@ def list_budgets(
         found, more = list_pages(call, ListBudgetsRequest(programme=programme), "budgets", limit)
     if as_json:
         show_json([document_of(budget) for budget in found])
+    elif not found:
+        whose = f" of programme {programme}" if programme else ""
+        say(f"Nothing was asked of any budget{whose} yet{', or there is no such programme' if programme else ''}.")
     else:
         columns = ("programme", "budget", "period", "counts", *_NUMBERS, "buckets")
         show_table("Budgets", columns, [_row(budget) for budget in found], numbers=(*_NUMBERS, "buckets"))
@@ -128,6 +131,9 @@ def household(
         found = OperationsServiceStub(channel).ListHouseholdCaps(asked, timeout=ANSWER_SECONDS).caps
     if as_json:
         show_json([document_of(cap) for cap in found])
+        return
+    if not found:
+        say(f"Household {key} has used nothing of any cap of programme {programme} yet, or no account is of it.")
         return
     numbers = ("size", "used", "left")
     show_table(f"Household {key}", ("cap", "period", "counts", *numbers), list(map(_cap_row, found)), numbers=numbers)

@@ -116,6 +116,28 @@ def test_the_command_shows_what_a_household_has_used(pipeline: Pipeline, channel
 
 
 @pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (
+            ("list", "--programme", "no-such"),
+            "Nothing was asked of any budget of programme no-such yet, or there is no such programme.",
+        ),
+        (
+            ("household", "H-2", "--programme", "skyways"),
+            "Household H-2 has used nothing of any cap of programme skyways yet, or no account is of it.",
+        ),
+    ],
+)
+def test_the_command_says_that_nothing_was_found(
+    pipeline: Pipeline, channel: grpc.Channel, arguments: tuple[str, ...], said: str
+) -> None:
+    """Where there is nothing to show, one sentence says so in the place of a table without rows."""
+    server = channel._channel.target().decode().rpartition("/")[2]  # type: ignore[attr-defined]
+    result = CliRunner().invoke(app, ["budgets", *arguments, "--server", server], prog_name="cobrand")
+    assert (0, "", f"{said}\n") == (result.exit_code, result.stdout, result.stderr)
+
+
+@pytest.mark.parametrize(
     ("call", "request_", "reason"),
     [
         ("ListBudgetShares", pb.ListBudgetSharesRequest(programme="skyways", budget="lunch"), "BUDGET_NOT_FOUND"),
