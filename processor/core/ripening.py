@@ -15,7 +15,7 @@ from processor.core.course import Course
 from processor.core.grant import Grant
 from processor.core.programme import Programme
 from processor.core.purchase import Amounts, Folded
-from processor.core.rule import Clawback, Rule
+from processor.core.rule import AmountBase, Clawback
 from processor.core.statement import LAST_DAY
 from processor.core.timing import Timing
 
@@ -140,25 +140,34 @@ def expected_days(
     what it multiplies.
     """
     found: dict[str, date] = {}
+    clears: dict[AmountBase, date | None] = {}
     for entry in weighed:
         if not entry.grant.pending or entry.rule in held or not programme.has(entry.rule):
             continue
         rule = programme.rule(entry.rule)
-        bases = [rule] if rule.multiplication is None else [programme.rule(base) for base in rule.multiplication.rules]
-        days = [_expected_on(programme, base, folded) for base in bases]
+        bases = (rule,) if rule.multiplication is None else map(programme.rule, rule.multiplication.rules)
+        days = []
+        for base in bases:
+            if base.base not in clears:
+                clears[base.base] = _clears_on(programme, folded, base.base)
+            on = clears[base.base]
+            days.append(on if base.timing is None else _due_on(programme, base.id, base.timing, folded, on))
         if None not in days:
             found[rule.id] = max(day for day in days if day is not None)
     return found
 
 
-def _expected_on(programme: Programme, rule: Rule, folded: Folded) -> date | None:
-    anchor, timing = folded.anchor, rule.timing
-    clears = anchor and anchor.local_date + timedelta(days=programme.clearing_days)
-    is_open = any(entry.open_minor for entry in folded.amounts(rule.base))
-    if timing is None:
-        return clears if is_open else None
-    course, day = folded.course or Course(), statement_day_of(programme, anchor.product if anchor else "")
-    waiting = [part.on for part in course.cleared if not course.is_due(part, timing, rule.id, day)]
-    if clears is not None and is_open:
+def _clears_on(programme: Programme, folded: Folded, base: AmountBase) -> date | None:
+    """Return the day on which what is authorized is expected to clear, None where nothing is."""
+    if folded.anchor is None or not any(entry.open_minor for entry in folded.amounts(base)):
+        return None
+    return folded.anchor.local_date + timedelta(days=programme.clearing_days)
+
+
+def _due_on(programme: Programme, rule: str, timing: Timing, folded: Folded, clears: date | None) -> date | None:
+    course = folded.course or Course()
+    day = statement_day_of(programme, folded.anchor.product if folded.anchor else "")
+    waiting = [part.on for part in course.cleared if not course.is_due(part, timing, rule, day)]
+    if clears is not None:
         waiting.append(clears)
     return timing.due_on(max(waiting), day) if waiting else None
