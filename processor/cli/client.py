@@ -12,7 +12,8 @@ from typing import Annotated, Any, Final
 import grpc
 import typer
 
-from processor.cli.failure import failure_of
+from processor.cli.failure import UnavailableError, failure_of
+from processor.cli.output import say
 
 DEFAULT_SERVER: Final = "127.0.0.1:7460"
 
@@ -70,6 +71,19 @@ def connect(server: str) -> Iterator[grpc.Channel]:
             yield channel
     except grpc.RpcError as error:
         raise failure_of(error, server) from None
+
+
+def book(server: str, request: Any, method: Callable[[grpc.Channel], Callable[..., Any]]) -> Any:
+    """Make a call that books something under its request's id, and say how to go on where nobody knows whether it did.
+
+    ``method`` returns what to call, on a channel.
+    """
+    try:
+        with connect(server) as channel:
+            return method(channel)(request, timeout=ANSWER_SECONDS)
+    except UnavailableError:
+        say(f"It may or may not be booked: repeat the command with --request-id {request.request_id}")
+        raise
 
 
 def list_pages(call: Callable[..., Any], request: Any, field: str, limit: int) -> tuple[list[Any], bool]:

@@ -8,8 +8,7 @@ from typing import Annotated
 
 import typer
 
-from processor.cli.client import ANSWER_SECONDS, DEFAULT_SERVER, ServerOption, connect
-from processor.cli.failure import UnavailableError
+from processor.cli.client import DEFAULT_SERVER, ServerOption, book
 from processor.cli.options import (
     ActorOption,
     JsonOption,
@@ -78,12 +77,7 @@ def record_dispute(
         actor=actor or getpass.getuser(),
         request_id=request_id or str(uuid.uuid4()),
     )
-    try:
-        with connect(server) as channel:
-            response = PurchaseServiceStub(channel).RecordDispute(request, timeout=ANSWER_SECONDS)
-    except UnavailableError:
-        say(f"It may or may not be booked: repeat the command with --request-id {request.request_id}")
-        raise
+    response = book(server, request, lambda channel: PurchaseServiceStub(channel).RecordDispute)
     if as_json:
         show_json({**document_of(response), "request_id": request.request_id})
         return

@@ -6,10 +6,9 @@ from typing import Annotated
 
 import typer
 
-from processor.cli.client import ANSWER_SECONDS, DEFAULT_SERVER, ServerOption, connect
-from processor.cli.failure import UnavailableError
+from processor.cli.client import ANSWER_SECONDS, DEFAULT_SERVER, ServerOption, book, connect
 from processor.cli.ledger_verbs import AccountArgument
-from processor.cli.options import JsonOption
+from processor.cli.options import JsonOption, RequestIdOption
 from processor.cli.output import document_of, say, show_json, show_table
 from processor.v1.entitlement_pb2 import ListEntitlementsRequest, UseEntitlementRequest
 from processor.v1.entitlement_pb2_grpc import EntitlementServiceStub
@@ -60,7 +59,7 @@ def use(
     reason: Annotated[str, typer.Option("--reason", help="What for, for the auditor; 3 to 500 characters.")],
     count: Annotated[int, typer.Option("--count", help="How many; below zero so many uses are taken back.")] = 1,
     actor: Annotated[str, typer.Option("--actor", help="Who asks for it; you, unless you say otherwise.")] = "",
-    request_id: Annotated[str, typer.Option("--request-id", help="A UUID; the same one again changes nothing.")] = "",
+    request_id: RequestIdOption = "",
     server: ServerOption = DEFAULT_SERVER,
     as_json: JsonOption = False,
 ) -> None:
@@ -75,12 +74,7 @@ def use(
         actor=actor or getpass.getuser(),
         request_id=request_id or str(uuid.uuid4()),
     )
-    try:
-        with connect(server) as channel:
-            response = EntitlementServiceStub(channel).UseEntitlement(request, timeout=ANSWER_SECONDS)
-    except UnavailableError:
-        say(f"It may or may not be booked: repeat the command with --request-id {request.request_id}")
-        raise
+    response = book(server, request, lambda channel: EntitlementServiceStub(channel).UseEntitlement)
     if as_json:
         show_json({**document_of(response), "request_id": request.request_id})
         return

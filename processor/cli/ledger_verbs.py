@@ -6,9 +6,8 @@ from typing import Annotated
 
 import typer
 
-from processor.cli.client import ANSWER_SECONDS, DEFAULT_SERVER, ServerOption, connect, list_pages
-from processor.cli.failure import UnavailableError
-from processor.cli.options import JsonOption, LimitOption
+from processor.cli.client import ANSWER_SECONDS, DEFAULT_SERVER, ServerOption, book, connect, list_pages
+from processor.cli.options import JsonOption, LimitOption, RequestIdOption
 from processor.cli.output import amount_of_unit, document_of, instant, more_exist, say, show_json, show_table
 from processor.v1.ledger_pb2 import GetBalanceRequest, ListLedgerAccountsRequest, ListStatementEntriesRequest
 from processor.v1.ledger_pb2_grpc import LedgerServiceStub
@@ -112,7 +111,7 @@ def adjust(
     miles: Annotated[int, typer.Option("--miles", help="Signed miles in the smallest unit; not zero.")],
     reason: Annotated[str, typer.Option("--reason", help="Why, for the auditor; 3 to 500 characters.")],
     actor: Annotated[str, typer.Option("--actor", help="Who asks for it; you, unless you say otherwise.")] = "",
-    request_id: Annotated[str, typer.Option("--request-id", help="A UUID; the same one again changes nothing.")] = "",
+    request_id: RequestIdOption = "",
     server: ServerOption = DEFAULT_SERVER,
     as_json: JsonOption = False,
 ) -> None:
@@ -126,12 +125,7 @@ def adjust(
         actor=actor or getpass.getuser(),
         request_id=request_id or str(uuid.uuid4()),
     )
-    try:
-        with connect(server) as channel:
-            response = OperationsServiceStub(channel).AdjustAccount(request, timeout=ANSWER_SECONDS)
-    except UnavailableError:
-        say(f"It may or may not be booked: repeat the command with --request-id {request.request_id}")
-        raise
+    response = book(server, request, lambda channel: OperationsServiceStub(channel).AdjustAccount)
     if as_json:
         show_json({**document_of(response), "request_id": request.request_id})
         return

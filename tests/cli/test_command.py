@@ -83,6 +83,23 @@ def test_no_server_is_an_exit_code_of_its_own(run: Run, closed_port: int) -> Non
     assert (3, "", expected) == (result.exit_code, result.stdout, result.stderr)
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("adjust", "accounts/9f3a", "--miles", "5"),
+        ("entitlements", "use", "accounts/9f3a", "lounge"),
+        ("disputes", "record", "accounts/9/messages/0", "--stage", "chargeback", "--amount", "1", "--currency", "EUR"),
+    ],
+    ids=lambda command: command[0],
+)
+def test_what_may_be_booked_says_how_to_go_on(run: Run, closed_port: int, command: tuple[str, ...]) -> None:
+    """Where nobody knows whether a request was carried out, its id is said, so that repeating it books once."""
+    asked = "1f0e0d0c-0b0a-4908-8706-050403020100"
+    said = run(*command, "--reason", "Ticket", "--request-id", asked, "--server", f"127.0.0.1:{closed_port}")
+    assert 3 == said.exit_code
+    assert f"It may or may not be booked: repeat the command with --request-id {asked}\n" in said.stderr
+
+
 def test_the_server_may_come_from_the_environment(run: Run, closed_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """COBRAND_SERVER names the server where --server does not."""
     monkeypatch.setenv("COBRAND_SERVER", f"localhost:{closed_port}")
