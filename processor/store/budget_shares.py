@@ -11,7 +11,7 @@ from typing import Any, Final
 from processor.core.budget import HOLDERS
 from processor.core.budget_shares import Share
 
-ShareKey = tuple[str, str, int]
+ListedShare = tuple[str, str, int]
 """A pool of a budget, a period and a bucket."""
 
 # List the shares of a budget's pools with what quotes hold of them, in the order of their keys.
@@ -31,13 +31,13 @@ ORDER BY s.budget, s.period, s.bucket LIMIT %(limit)s
 class ShareRow:
     """What one bucket has of a pool in one period, and until when it is left to it, None where it is not leased."""
 
-    key: ShareKey
+    key: ListedShare
     share: Share
     leased_until: datetime | None
 
 
 def list_shares(
-    cursor: Any, programme: str, budget: str, period: str, now: datetime, *, after: ShareKey, limit: int
+    cursor: Any, programme: str, budget: str, period: str, now: datetime, *, after: ListedShare, limit: int
 ) -> Sequence[ShareRow]:
     """Return the shares of a budget's pools behind ``after``, of one period or of all where it is empty."""
     pool, behind, bucket = after
