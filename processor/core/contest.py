@@ -1,7 +1,8 @@
 """Rules that bear on each other: multipliers on what other rules give, and groups of which one rule counts.
 
 It decides by what the rules give before any cap, and ties by identifier; what loses is kept for the explanation.
-It runs for every message, so that it is written for few rules and no detours.
+``core/steps.py`` settles beforehand what no exact amount changes: a decision comes here for the rest, and an
+explanation, which asks what lost, for all.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
